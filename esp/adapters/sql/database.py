@@ -1,0 +1,106 @@
+"""One way to the database: short read connections, and write transactions of which SQLite gets one at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from esp.errors import DependencyError, SettingsError
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _normalise(url: str) -> str:
+    """``sqlite:///path`` and ``postgresql://...`` as the async drivers want them."""
+    for plain, driver in (("sqlite://", "sqlite+aiosqlite://"), ("postgres://", "postgresql+asyncpg://"),
+                          ("postgresql://", "postgresql+asyncpg://")):
+        if url.startswith(plain):
+            return driver + url[len(plain):]
+    return url
+
+
+class Database:
+    """Connections to SQLite or PostgreSQL.
+
+    On SQLite every write transaction begins IMMEDIATE and waits its turn (``busy_timeout`` between processes, a lock
+    within one), so that nobody ever meets SQLITE_BUSY half way; readers never wait (WAL).
+    """
+
+    def __init__(self, url: str, pool_size: int = 10) -> None:
+        self.url = _normalise(url)
+        parsed = make_url(self.url)
+        self.dialect = parsed.get_backend_name()
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise SettingsError(f"database.url {url!r}: use sqlite:///path/to/file.db or postgresql://user@host/name")
+        options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+        if self.dialect == "sqlite":
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self._reader = self._sqlite_engine(options, pool_size, writes=False)
+            self._writer = self._sqlite_engine(options, 1, writes=True)
+            self._turn: asyncio.Lock | None = asyncio.Lock()
+        else:
+            self._reader = self._writer = create_async_engine(
+                self.url, pool_size=pool_size, max_overflow=5, pool_pre_ping=True, **options
+            )
+            self._turn = None
+
+    def _sqlite_engine(self, options: dict[str, Any], pool_size: int, writes: bool) -> AsyncEngine:
+        engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0, **options)
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _prepare(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # we say BEGIN ourselves
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=30000")
+            if writes:
+                # FULL, not NORMAL: in WAL mode NORMAL acknowledges a commit before it is on the disk.
+                cursor.execute("PRAGMA journal_mode=WAL")
+                cursor.execute("PRAGMA synchronous=FULL")
+                cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.execute("PRAGMA temp_store=MEMORY")
+            cursor.execute("PRAGMA cache_size=-32000")
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading: one snapshot for as long as it is held, so hold it shortly."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction for writing: committed and synced when the block ends, rolled back when it raises."""
+        if self._turn is None:
+            async with self._writer.begin() as connection:
+                yield connection
+            return
+        async with self._turn, self._writer.begin() as connection:
+            yield connection
+
+    async def check(self) -> None:
+        """Raises DependencyError in words for the operator where the database does not answer."""
+        try:
+            async with self.read() as connection:
+                await connection.execute(text("SELECT 1"))
+        except Exception as error:
+            raise DependencyError(f"The database at {make_url(self.url).render_as_string()} does not answer: {error}") from error
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        if self._writer is not self._reader:
+            await self._writer.dispose()

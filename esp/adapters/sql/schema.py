@@ -1,0 +1,327 @@
+"""The one schema, for SQLite and PostgreSQL alike: every row has its workspace, every list is read by key."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC, always aware in Python; SQLite keeps it as ISO text, which sorts as time does."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime would be read as local time; use UTC")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only where the type is INTEGER
+Json: Any = JSON().with_variant(JSONB(), "postgresql")
+
+
+def _id() -> Column[int]:
+    return Column("id", Id, primary_key=True, autoincrement=True)
+
+
+def _public_id() -> Column[str]:
+    return Column("public_id", String(32), nullable=False, unique=True)
+
+
+def _workspace() -> Column[int]:
+    return Column("workspace_id", Id, ForeignKey("workspaces.id"), nullable=False)
+
+
+def _at(name: str, nullable: bool = False) -> Column[datetime]:
+    return Column(name, Instant, nullable=nullable)
+
+
+def _text(name: str, default: str = "") -> Column[str]:
+    return Column(name, Text, nullable=False, server_default=default)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Id, nullable=False, server_default="0")
+
+
+def _flag(name: str, default: bool = False) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=text("true" if default else "false"))
+
+
+# fmt: off
+# ---- who works here -------------------------------------------------------------------------------------------------
+
+workspaces = Table(
+    "workspaces", metadata, _id(), _public_id(),
+    _text("name"), _text("postal_address"), _text("language", "en"), _text("time_zone", "UTC"),
+    _at("created_at"),
+)
+
+users = Table(
+    "users", metadata, _id(), _public_id(),
+    Column("email", Text, nullable=False, unique=True),  # lower case
+    _text("name"), _text("password_hash"), _text("language", "en"),
+    _at("created_at"), _at("disabled_at", True),
+)
+
+memberships = Table(
+    "memberships", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
+    _text("role", "owner"),
+)
+
+sessions = Table(
+    "sessions", metadata,
+    Column("token_hash", String(64), primary_key=True),  # SHA-256 of the cookie: a stolen database logs nobody in
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False, index=True),
+    _workspace(),
+    _text("csrf"), _text("ip"), _text("user_agent"),
+    _at("created_at"), _at("seen_at"), _at("expires_at"),
+)
+
+# ---- sending domains ------------------------------------------------------------------------------------------------
+
+sending_domains = Table(
+    "sending_domains", metadata, _id(), _public_id(), _workspace(),
+    _text("name"),
+    _at("created_at"), _at("checked_at", True), _at("verified_at", True),
+    Column("check_result", Json, nullable=True),  # the last DNS check, as shown
+    UniqueConstraint("workspace_id", "name"),
+)
+
+dkim_keys = Table(
+    "dkim_keys", metadata, _id(), _workspace(),
+    Column("domain_id", Id, ForeignKey("sending_domains.id"), nullable=False, index=True),
+    _text("selector"), _text("algorithm"), _text("private_pem"), _text("public_key"),
+    _at("created_at"), _at("retired_at", True),
+    UniqueConstraint("domain_id", "selector"),
+)
+
+# ---- audience -------------------------------------------------------------------------------------------------------
+
+lists = Table(
+    "lists", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("description"),
+    _text("handle"),  # the stable first label of its List-Id
+    _count("subscribed_count"), _count("unsubscribed_count"),  # rollups, kept in the transaction that changes them
+    _at("created_at"), _at("archived_at", True),
+    UniqueConstraint("workspace_id", "handle"),
+)
+
+contacts = Table(
+    "contacts", metadata, _id(), _public_id(), _workspace(),
+    _text("email"),  # as written, the domain in lower case: exactly what RCPT TO receives
+    _text("email_key"),  # case-folded, for finding the same person again
+    _text("domain"),
+    _text("first_name"), _text("last_name"), _text("city"), _text("country"), _text("language"), _text("time_zone"),
+    _text("birth_date"),  # YYYY-MM-DD or empty
+    Column("fields", Json, nullable=False, server_default="{}"),
+    _text("source"),
+    _at("created_at"), _at("updated_at"),
+    UniqueConstraint("workspace_id", "email_key"),
+    Index("ix_contacts_workspace_id_id", "workspace_id", "id"),
+)
+
+subscriptions = Table(
+    "subscriptions", metadata,
+    _workspace(),
+    Column("list_id", Id, ForeignKey("lists.id"), primary_key=True),
+    Column("contact_id", Id, ForeignKey("contacts.id"), primary_key=True),
+    _text("state"), _at("changed_at"),
+    Index("ix_subscriptions_contact_id", "contact_id"),
+)
+
+consents = Table(
+    "consents", metadata, _id(), _workspace(),
+    Column("contact_id", Id, ForeignKey("contacts.id"), nullable=False, index=True),
+    Column("list_id", Id, ForeignKey("lists.id"), nullable=True),
+    _text("action"), _at("at"), _text("source"), _text("actor"), _text("ip"), _text("user_agent"), _text("wording"),
+)
+
+suppressions = Table(
+    "suppressions", metadata, _id(), _workspace(),
+    _text("email_key"), _text("reason"),
+    Column("list_id", Id, ForeignKey("lists.id"), nullable=True),  # null: the whole workspace
+    Column("delivery_id", Id, nullable=True),
+    _text("note"), _at("created_at"), _at("expires_at", True),
+    Index("ix_suppressions_workspace_id_email_key", "workspace_id", "email_key"),
+)
+
+imports = Table(
+    "imports", metadata, _id(), _public_id(), _workspace(),
+    Column("list_id", Id, ForeignKey("lists.id"), nullable=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=True),
+    _text("file_name"), _text("path"), _text("state"), _text("error"),
+    Column("mapping", Json, nullable=False, server_default="{}"),
+    Column("options", Json, nullable=False, server_default="{}"),
+    _count("bytes_total"), _count("bytes_read"), _count("rows_read"),
+    _count("created"), _count("updated"), _count("unchanged"), _count("rejected"),
+    _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+)
+
+import_rejects = Table(
+    "import_rejects", metadata, _id(), _workspace(),
+    Column("import_id", Id, ForeignKey("imports.id"), nullable=False, index=True),
+    Column("line", Id, nullable=False), _text("reason"), _text("row"),
+)
+
+# ---- campaigns ------------------------------------------------------------------------------------------------------
+
+campaigns = Table(
+    "campaigns", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("state", "draft"), _text("state_reason"),
+    Column("domain_id", Id, ForeignKey("sending_domains.id"), nullable=True),
+    _text("from_name"), _text("from_address"), _text("reply_to"),
+    Column("include_lists", Json, nullable=False, server_default="[]"),
+    Column("exclude_lists", Json, nullable=False, server_default="[]"),
+    _text("throttle"),  # a rate such as 600/min, or empty
+    _flag("track_opens", True), _flag("track_clicks", True),
+    _at("created_at"), _at("updated_at"), _at("scheduled_at", True), _at("started_at", True), _at("finished_at", True),
+    # The walk over the audience (it is lazy and resumes by key): the last contact written, and whether it is done.
+    _count("walk_cursor"), _flag("walk_done"), _count("walk_until"),
+    _count("version"),
+    Index("ix_campaigns_workspace_id_id", "workspace_id", "id"),
+    Index("ix_campaigns_open", "state", "scheduled_at"),
+)
+
+variants = Table(
+    "variants", metadata, _id(), _workspace(),
+    Column("campaign_id", Id, ForeignKey("campaigns.id"), nullable=False, index=True),
+    _text("label"), _text("subject"), _text("preheader"), _text("kind"), _text("source"),
+    Column("weight", Integer, nullable=False, server_default="1"),
+    Column("compiled", LargeBinary, nullable=True),  # set once, when the campaign is frozen
+    UniqueConstraint("campaign_id", "label"),
+)
+
+links = Table(
+    "links", metadata, _id(), _workspace(),
+    Column("campaign_id", Id, ForeignKey("campaigns.id"), nullable=False),
+    Column("variant_id", Id, ForeignKey("variants.id"), nullable=False),
+    Column("link_index", Integer, nullable=False), _text("url"), _text("text"),
+    UniqueConstraint("campaign_id", "link_index"),
+)
+
+batches = Table(
+    "batches", metadata, _id(), _workspace(),
+    Column("campaign_id", Id, ForeignKey("campaigns.id"), nullable=False, index=True),
+    _text("provider"), _text("stream", "broadcast"),
+    _text("state", "ready"),  # ready, leased, done
+    _at("due_at"), _text("owner"), _at("lease_until", True), _count("fence"), _count("size"),
+    Index("ix_batches_claim", "state", "due_at", "id"),
+)
+
+deliveries = Table(
+    "deliveries", metadata, _id(), _workspace(),
+    Column("campaign_id", Id, ForeignKey("campaigns.id"), nullable=False),
+    Column("contact_id", Id, nullable=False),
+    Column("variant_id", Id, nullable=False),
+    Column("batch_id", Id, nullable=True),  # null where it never went or has ended
+    _text("address"), _text("domain"), _text("provider"),
+    _text("state", "queued"), _text("reason"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("reply_code", Integer, nullable=False, server_default="0"), _text("reply"),
+    _flag("maybe_duplicate"),
+    _at("created_at"), _at("due_at", True), _at("ended_at", True),
+    _at("opened_at", True), _at("machine_opened_at", True), _at("clicked_at", True), _at("machine_clicked_at", True),
+    _at("unsubscribed_at", True), _at("complained_at", True),
+    UniqueConstraint("campaign_id", "contact_id"),
+    Index("ix_deliveries_batch_id", "batch_id", "id"),
+    Index("ix_deliveries_contact_id", "contact_id", "id"),
+    Index("ix_deliveries_campaign_state", "campaign_id", "state", "id"),
+)
+
+events = Table(
+    "events", metadata, _id(), _workspace(),
+    _text("type"), _at("at"),
+    Column("campaign_id", Id, nullable=True), Column("delivery_id", Id, nullable=True),
+    Column("contact_id", Id, nullable=True), Column("variant_id", Id, nullable=True),
+    Column("link_index", Integer, nullable=True),
+    _text("provider"), _text("agent"), _text("ip"), _text("user_agent"),
+    Column("detail", Json, nullable=True),
+    Index("ix_events_delivery_id", "delivery_id", "id"),
+    Index("ix_events_contact_id", "contact_id", "id"),
+    Index("ix_events_campaign_type", "campaign_id", "type", "id"),
+)
+
+# Rollups: how often ``metric`` happened in ``campaign`` for ``member`` of ``dimension``, where dimension is one of
+# total (member ''), provider, variant, link, minute (ISO), reason. Kept in the transaction that appends the events.
+tallies = Table(
+    "tallies", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("campaign_id", Id, primary_key=True),
+    Column("dimension", String(16), primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("metric", String(32), primary_key=True),
+    _count("n"),
+)
+
+# ---- mail that came in ----------------------------------------------------------------------------------------------
+
+inbound_messages = Table(
+    "inbound_messages", metadata, _id(),
+    Column("workspace_id", Id, nullable=True),  # known once correlated
+    _at("received_at"), _text("mail_from"), _text("rcpt_to"), _text("peer"),
+    Column("raw", LargeBinary, nullable=False),
+    _text("state", "new"), _text("kind"), _text("outcome"),
+    Column("delivery_id", Id, nullable=True),
+    Index("ix_inbound_messages_state_id", "state", "id"),
+)
+
+# ---- upkeep ---------------------------------------------------------------------------------------------------------
+
+journal_offsets = Table(
+    "journal_offsets", metadata,
+    Column("journal", Text, primary_key=True),  # file name of a journal; moved in the transaction that applies it
+    _count("offset"),
+)
+
+destinations = Table(
+    "destinations", metadata,
+    Column("domain", Text, primary_key=True),
+    _text("provider"), _at("resolved_at"),
+)
+
+server_facts = Table(
+    "server_facts", metadata,
+    Column("name", Text, primary_key=True),  # e.g. when set-up was done; never secrets
+    Column("value", Json, nullable=False),
+)

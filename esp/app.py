@@ -1,0 +1,27 @@
+"""The running application as a value: settings and every port, handed to flows, doors and screens."""
+
+from dataclasses import dataclass
+
+from esp.ports.clock import Clock
+from esp.ports.coordination import Coordination
+from esp.ports.network import Resolver
+from esp.ports.store import Store
+from esp.settings import Settings
+from esp.wire.tokens import TokenSigner
+
+
+@dataclass(slots=True)
+class App:
+    """What a flow may use. Made by ``esp.wiring.build`` and closed by ``close``."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    coordination: Coordination
+    resolver: Resolver
+    tokens: TokenSigner
+
+    async def close(self) -> None:
+        await self.coordination.close()
+        await self.resolver.close()
+        await self.store.close()

@@ -1,0 +1,1 @@
+"""Nouns: frozen dataclasses, enums and transition tables. Pure; imports nothing but errors."""

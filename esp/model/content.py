@@ -1,0 +1,110 @@
+"""Content as it is written, and as it is once frozen: what compose hands to render."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from esp.model.campaign import ContentKind
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One variant as a marketer wrote it: all texts may hold merge fields in the template language."""
+
+    subject: str
+    source: str
+    kind: ContentKind = ContentKind.HTML
+    preheader: str = ""
+    label: str = "A"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something a lint found. ``level`` is ``error`` (cannot be sent) or ``warning``; ``where`` is subject, preheader or body."""
+
+    level: str
+    where: str
+    message: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A tracked link: ``index`` counts through the whole campaign, ``url`` may hold merge fields, but not in its host."""
+
+    index: int
+    url: str
+    text: str = ""
+
+    @property
+    def personal(self) -> bool:
+        return "{{" in self.url
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledVariant:
+    """A variant frozen for sending. ``payload`` is compose's own serialised form, read only by render.
+
+    The same payload always renders to the same bytes, whatever later versions of the source do (a campaign is frozen).
+    """
+
+    label: str
+    links: tuple[Link, ...]
+    payload: bytes
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One person as the renderer sees them: ``fields`` holds only str, int, float, bool, None, lists and dicts of these."""
+
+    delivery_id: int
+    contact_id: int
+    address: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A DKIM key as stored: ``algorithm`` is ``rsa-sha256`` or ``ed25519-sha256``; ``private_pem`` is secret PKCS#8."""
+
+    domain: str
+    selector: str
+    algorithm: str
+    private_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What all messages of one campaign share. URLs are without a trailing slash; domains in A-label form.
+
+    ``list_id`` is the RFC 2919 identifier without brackets, e.g. ``news.toko.example``.
+    """
+
+    workspace_id: int
+    campaign_id: int
+    from_name: str
+    from_address: str
+    reply_to: str
+    bounce_domain: str
+    message_id_domain: str
+    tracking_url: str
+    list_id: str
+    list_name: str
+    feedback_id: str
+    unsubscribe_mailto: str = ""
+    track_opens: bool = True
+    track_clicks: bool = True
+    keys: tuple[SigningKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message ready for the wire: ``data`` is CRLF-clean and not dot-stuffed; ``smtputf8`` says an address needs RFC 6531."""
+
+    delivery_id: int
+    mail_from: str
+    rcpt_to: str
+    data: bytes
+    message_id: str
+    smtputf8: bool = False

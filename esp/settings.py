@@ -1,0 +1,197 @@
+"""Every key of the configuration, its type, its default and why: from the environment, then a TOML file, then here.
+
+``MERPATI_SERVER__PORT=9000`` overrides ``[server] port`` of the file named by ``MERPATI_CONFIG`` or ``--config``.
+``config/merpati.toml`` shows every key with its default, and a test keeps the two equal.
+"""
+
+import difflib
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from esp.errors import SettingsError
+from esp.model.quantities import Rate, parse_duration
+
+
+def _duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _rate(value: Any) -> Any:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+RateText = Annotated[Rate, BeforeValidator(_rate)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class ServerSettings(_Section):
+    data_dir: Path = Field(Path("data"), description="Where the SQLite file, keys and journals live. One server, one folder.")
+    host: str = Field("127.0.0.1", description="Address the web side listens on; put a TLS proxy in front of it.")
+    port: int = Field(8025, ge=0, le=65535, description="Port of the admin, the tracking links and the API. 0 chooses a free one.")
+    public_url: str = Field("", description="What links in mails begin with, e.g. https://mail.example.com. Empty: http://host:port.")
+    workers: int = Field(1, ge=0, le=64, description="Sending processes; one a core is the most that helps.")
+
+
+class DatabaseSettings(_Section):
+    url: SecretStr = Field(SecretStr(""), description="postgresql://user:password@host/name. Empty: SQLite in data_dir, which is fine for one machine.")
+    pool_size: int = Field(10, ge=1, le=100, description="Connections each process keeps at most.")
+
+
+class RedisSettings(_Section):
+    url: SecretStr = Field(SecretStr(""), description="redis://host:6379/0 lets several nodes share rates. Empty: this machine alone.")
+
+
+class DeliverySettings(_Section):
+    hello_name: str = Field("", description="Name said in EHLO; must resolve to this machine's address. Empty: the machine's own name.")
+    smart_host: str = Field("", description="host:port that all mail goes through instead of straight to MX.")
+    smart_host_signs: bool = Field(False, description="The smart host adds DKIM, so that we need not.")
+    port: int = Field(25, ge=1, le=65535, description="Port of other people's MX; only a rehearsal uses another one than 25.")
+    nameservers: tuple[str, ...] = Field((), description="address or address:port of DNS servers. Empty: those of the system.")
+    allow_private_addresses: bool = Field(False, description="Deliver to loopback and private networks too; only a rehearsal should.")
+    server_rate: RateText | None = Field(None, description="The most this server sends, e.g. 2000/min. Empty: no bound.")
+    provider_connections: int = Field(10, ge=1, le=500, description="Connections at once to one mailbox provider, where providers.toml does not say.")
+    provider_rate: RateText | None = Field(None, description="Messages to one mailbox provider, where providers.toml does not say.")
+    batch_size: int = Field(200, ge=1, le=5000, description="Deliveries a worker claims at once.")
+    lease: Duration = Field(timedelta(seconds=60), description="How long a worker may be silent before another takes its batch.")
+    retry_delays: tuple[Duration, ...] = Field(
+        tuple(map(parse_duration, ("5min", "15min", "30min", "1h", "2h", "4h", "8h"))),
+        description="Waits between tries, each jittered by a quarter; the last one repeats (RFC 5321 section 4.5.4.1).",
+    )
+    give_up_after: Duration = Field(timedelta(days=4), description="Age at which a deferred message expires (RFC 5321: 4 to 5 days).")
+    minimum_tries: int = Field(4, ge=1, le=100, description="Tries before a message may expire, so that a clock's jump bounces nobody.")
+    audience_backlog: int = Field(20000, ge=1000, description="How many unsent deliveries are written ahead while a campaign runs.")
+
+
+class MxSettings(_Section):
+    enabled: bool = Field(True, description="Accept mail for return paths and unsubscribe addresses.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8026, ge=0, le=65535, description="Port to listen on; the world's mail comes to 25.")
+    max_message_bytes: int = Field(1_000_000, ge=10_000, description="Largest bounce that is accepted.")
+    max_connections: int = Field(200, ge=1, description="Connections at once, all peers together.")
+    max_connections_per_peer: int = Field(20, ge=1, description="Connections at once from one address.")
+
+
+class TrackingSettings(_Section):
+    fold_every: Duration = Field(timedelta(seconds=2), description="How often recorded opens and clicks are written to the database.")
+    scanner_window: Duration = Field(timedelta(seconds=10), description="Every link of a mail fetched within this time is a machine's doing.")
+
+
+class LogSettings(_Section):
+    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+    format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines.")
+
+
+class Settings(BaseSettings):
+    """The whole configuration, frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MERPATI_", env_nested_delimiter="__", extra="forbid", frozen=True, arbitrary_types_allowed=True
+    )
+
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    mx: MxSettings = MxSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment wins over the file, which arrives as init arguments.
+        return env_settings, init_settings
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, with the SQLite file in data_dir where none is configured."""
+        return self.database.url.get_secret_value() or f"sqlite:///{self.server.data_dir.resolve() / 'merpati.db'}"
+
+    @property
+    def public_url(self) -> str:
+        """What links begin with, without a slash at the end."""
+        return (self.server.public_url or f"http://{self.server.host}:{self.server.port}").rstrip("/")
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> set[str]:
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        keys.add(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys |= _known_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _check_environment() -> None:
+    """A misspelt MERPATI_ variable is an error too, and not silently nothing."""
+    known = _known_keys(Settings)
+    for variable in os.environ:
+        if variable.startswith("MERPATI_") and variable != "MERPATI_CONFIG" and not variable.startswith("MERPATI_TEST_"):
+            key = variable.removeprefix("MERPATI_").lower().replace("__", ".")
+            if key not in known:
+                raise SettingsError(_unknown(key, known, f"the environment variable {variable}"))
+
+
+def _unknown(key: str, known: set[str], where: str) -> str:
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"{where}: there is no key {key!r}." + (f" Did you mean {nearest[0]!r}?" if nearest else "")
+
+
+def load(path: Path | None = None, **overrides: Any) -> Settings:
+    """The settings from ``path`` (or MERPATI_CONFIG), the environment, and ``overrides`` by section.
+
+    Raises SettingsError naming the key, and the nearest right one where a key is unknown.
+    """
+    path = path or (Path(os.environ["MERPATI_CONFIG"]) if "MERPATI_CONFIG" in os.environ else None)
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except FileNotFoundError:
+            raise SettingsError(f"There is no configuration file {path}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    for section, keys in overrides.items():
+        values[section] = {**values.get(section, {}), **keys}
+    _check_environment()
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]  # never the input: it may be a secret
+        key = ".".join(str(part) for part in first["loc"])
+        where = str(path) if path else "the configuration"
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(_unknown(key, _known_keys(Settings), where)) from None
+        raise SettingsError(f"{where}: {key}: {first['msg']}") from None
+
+
+def dump(settings: Settings) -> dict[str, Any]:
+    """The effective values for ``load(**dump(settings))`` in a child process. Holds secrets: never log it."""
+    def plain(value: Any) -> Any:
+        match value:
+            case BaseModel():
+                return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+            case SecretStr():
+                return value.get_secret_value()
+            case timedelta():
+                return f"{value.total_seconds() * 1000:.0f}ms"
+            case Rate() | Path():
+                return str(value)
+            case tuple():
+                return [plain(item) for item in value]
+            case _:
+                return value
+    return {name: plain(getattr(settings, name)) for name in type(settings).model_fields}
