@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from esp.errors import SettingsError
-from esp.model.quantities import Rate, parse_duration
+from esp.model.quantities import Rate, parse_duration, spell_duration
 
 
 def _duration(value: Any) -> Any:
@@ -23,11 +23,13 @@ def _duration(value: Any) -> Any:
 
 
 def _rate(value: Any) -> Any:
+    if value == "":
+        return None  # TOML has no null; an empty rate is no bound
     return Rate.parse(value) if isinstance(value, str) else value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-RateText = Annotated[Rate, BeforeValidator(_rate)]
+RateText = Annotated[Rate | None, BeforeValidator(_rate)]
 
 
 class _Section(BaseModel):
@@ -35,41 +37,72 @@ class _Section(BaseModel):
 
 
 class ServerSettings(_Section):
-    data_dir: Path = Field(Path("data"), description="Where the SQLite file, keys and journals live. One server, one folder.")
+    data_dir: Path = Field(
+        Path("data"), description="Where the SQLite file, keys and journals live. One server, one folder."
+    )
     host: str = Field("127.0.0.1", description="Address the web side listens on; put a TLS proxy in front of it.")
-    port: int = Field(8025, ge=0, le=65535, description="Port of the admin, the tracking links and the API. 0 chooses a free one.")
-    public_url: str = Field("", description="What links in mails begin with, e.g. https://mail.example.com. Empty: http://host:port.")
+    port: int = Field(
+        8025, ge=0, le=65535, description="Port of the admin, the tracking links and the API. 0 chooses a free one."
+    )
+    public_url: str = Field(
+        "", description="What links in mails begin with, e.g. https://mail.example.com. Empty: http://host:port."
+    )
     workers: int = Field(1, ge=0, le=64, description="Sending processes; one a core is the most that helps.")
 
 
 class DatabaseSettings(_Section):
-    url: SecretStr = Field(SecretStr(""), description="postgresql://user:password@host/name. Empty: SQLite in data_dir, which is fine for one machine.")
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="postgresql://user:password@host/name. Empty: SQLite in data_dir, which is fine for one machine.",
+    )
     pool_size: int = Field(10, ge=1, le=100, description="Connections each process keeps at most.")
 
 
 class RedisSettings(_Section):
-    url: SecretStr = Field(SecretStr(""), description="redis://host:6379/0 lets several nodes share rates. Empty: this machine alone.")
+    url: SecretStr = Field(
+        SecretStr(""), description="redis://host:6379/0 lets several nodes share rates. Empty: this machine alone."
+    )
 
 
 class DeliverySettings(_Section):
-    hello_name: str = Field("", description="Name said in EHLO; must resolve to this machine's address. Empty: the machine's own name.")
+    hello_name: str = Field(
+        "", description="Name said in EHLO; must resolve to this machine's address. Empty: the machine's own name."
+    )
     smart_host: str = Field("", description="host:port that all mail goes through instead of straight to MX.")
     smart_host_signs: bool = Field(False, description="The smart host adds DKIM, so that we need not.")
-    port: int = Field(25, ge=1, le=65535, description="Port of other people's MX; only a rehearsal uses another one than 25.")
-    nameservers: tuple[str, ...] = Field((), description="address or address:port of DNS servers. Empty: those of the system.")
-    allow_private_addresses: bool = Field(False, description="Deliver to loopback and private networks too; only a rehearsal should.")
-    server_rate: RateText | None = Field(None, description="The most this server sends, e.g. 2000/min. Empty: no bound.")
-    provider_connections: int = Field(10, ge=1, le=500, description="Connections at once to one mailbox provider, where providers.toml does not say.")
-    provider_rate: RateText | None = Field(None, description="Messages to one mailbox provider, where providers.toml does not say.")
+    port: int = Field(
+        25, ge=1, le=65535, description="Port of other people's MX; only a rehearsal uses another one than 25."
+    )
+    nameservers: tuple[str, ...] = Field(
+        (), description="address or address:port of DNS servers. Empty: those of the system."
+    )
+    allow_private_addresses: bool = Field(
+        False, description="Deliver to loopback and private networks too; only a rehearsal should."
+    )
+    server_rate: RateText = Field(None, description="The most this server sends, e.g. 2000/min. Empty: no bound.")
+    provider_connections: int = Field(
+        10, ge=1, le=500, description="Connections at once to one mailbox provider, where providers.toml does not say."
+    )
+    provider_rate: RateText = Field(
+        None, description="Messages to one mailbox provider, where providers.toml does not say."
+    )
     batch_size: int = Field(200, ge=1, le=5000, description="Deliveries a worker claims at once.")
-    lease: Duration = Field(timedelta(seconds=60), description="How long a worker may be silent before another takes its batch.")
+    lease: Duration = Field(
+        timedelta(seconds=60), description="How long a worker may be silent before another takes its batch."
+    )
     retry_delays: tuple[Duration, ...] = Field(
         tuple(map(parse_duration, ("5min", "15min", "30min", "1h", "2h", "4h", "8h"))),
         description="Waits between tries, each jittered by a quarter; the last one repeats (RFC 5321 section 4.5.4.1).",
     )
-    give_up_after: Duration = Field(timedelta(days=4), description="Age at which a deferred message expires (RFC 5321: 4 to 5 days).")
-    minimum_tries: int = Field(4, ge=1, le=100, description="Tries before a message may expire, so that a clock's jump bounces nobody.")
-    audience_backlog: int = Field(20000, ge=1000, description="How many unsent deliveries are written ahead while a campaign runs.")
+    give_up_after: Duration = Field(
+        timedelta(days=4), description="Age at which a deferred message expires (RFC 5321: 4 to 5 days)."
+    )
+    minimum_tries: int = Field(
+        4, ge=1, le=100, description="Tries before a message may expire, so that a clock's jump bounces nobody."
+    )
+    audience_backlog: int = Field(
+        20000, ge=1000, description="How many unsent deliveries are written ahead while a campaign runs."
+    )
 
 
 class MxSettings(_Section):
@@ -82,8 +115,12 @@ class MxSettings(_Section):
 
 
 class TrackingSettings(_Section):
-    fold_every: Duration = Field(timedelta(seconds=2), description="How often recorded opens and clicks are written to the database.")
-    scanner_window: Duration = Field(timedelta(seconds=10), description="Every link of a mail fetched within this time is a machine's doing.")
+    fold_every: Duration = Field(
+        timedelta(seconds=2), description="How often recorded opens and clicks are written to the database."
+    )
+    scanner_window: Duration = Field(
+        timedelta(seconds=10), description="Every link of a mail fetched within this time is a machine's doing."
+    )
 
 
 class LogSettings(_Section):
@@ -108,8 +145,11 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The environment wins over the file, which arrives as init arguments.
@@ -139,7 +179,11 @@ def _check_environment() -> None:
     """A misspelt MERPATI_ variable is an error too, and not silently nothing."""
     known = _known_keys(Settings)
     for variable in os.environ:
-        if variable.startswith("MERPATI_") and variable != "MERPATI_CONFIG" and not variable.startswith("MERPATI_TEST_"):
+        if (
+            variable.startswith("MERPATI_")
+            and variable != "MERPATI_CONFIG"
+            and not variable.startswith("MERPATI_TEST_")
+        ):
             key = variable.removeprefix("MERPATI_").lower().replace("__", ".")
             if key not in known:
                 raise SettingsError(_unknown(key, known, f"the environment variable {variable}"))
@@ -180,6 +224,7 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
 
 def dump(settings: Settings) -> dict[str, Any]:
     """The effective values for ``load(**dump(settings))`` in a child process. Holds secrets: never log it."""
+
     def plain(value: Any) -> Any:
         match value:
             case BaseModel():
@@ -187,11 +232,42 @@ def dump(settings: Settings) -> dict[str, Any]:
             case SecretStr():
                 return value.get_secret_value()
             case timedelta():
-                return f"{value.total_seconds() * 1000:.0f}ms"
+                return spell_duration(value)
             case Rate() | Path():
                 return str(value)
             case tuple():
                 return [plain(item) for item in value]
+            case None:
+                return ""
             case _:
                 return value
+
     return {name: plain(getattr(settings, name)) for name in type(settings).model_fields}
+
+
+def document() -> str:
+    """The configuration file that shows every key with its default and why: what ``config/merpati.toml`` holds."""
+    defaults = dump(Settings.model_construct())
+    lines = [
+        "# Every key of Merpati's configuration with its default. Copy what you change into a file of your own and start",
+        "# with --config FILE; MERPATI_SECTION__KEY in the environment wins over the file. An unknown key is an error.",
+    ]
+    for section, field in Settings.model_fields.items():
+        lines += ["", f"[{section}]"]
+        model = field.annotation
+        assert isinstance(model, type) and issubclass(model, BaseModel)
+        for key, info in model.model_fields.items():
+            lines += [f"# {info.description}", f"{key} = {_toml(defaults[section][key])}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case int():
+            return f"{value:_}" if value >= 10_000 else str(value)
+        case _:
+            return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -54,14 +54,45 @@ class PostgresServer:
             shutil.chown(folder, "nobody", "nogroup")
         binaries = _postgres_bin()
         subprocess.run(
-            [binaries / "initdb", "-D", folder / "db", "-U", "merpati", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
-            check=True, stdout=subprocess.DEVNULL, cwd="/", **_drop_root(),
+            [
+                binaries / "initdb",
+                "-D",
+                folder / "db",
+                "-U",
+                "merpati",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "-N",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            **_drop_root(),
         )
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", folder / "db", "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off",
-                 "-c", "max_connections=200", "-c", "timezone=UTC"],
-                stdout=subprocess.DEVNULL, stderr=log, cwd="/", **_drop_root(),
+                [
+                    binaries / "postgres",
+                    "-D",
+                    folder / "db",
+                    "-k",
+                    folder,
+                    "-c",
+                    "listen_addresses=",
+                    "-c",
+                    "fsync=off",
+                    "-c",
+                    "max_connections=200",
+                    "-c",
+                    "timezone=UTC",
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd="/",
+                **_drop_root(),
             )
         server = cls(folder, process)
         deadline = time.monotonic() + 60
@@ -74,7 +105,10 @@ class PostgresServer:
     def _psql(self, database: str, statement: str, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
             [_postgres_bin() / "psql", "-h", self.folder, "-U", "merpati", "-d", database, "-qAtc", statement],
-            check=check, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/",
+            check=check,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
         )
 
     def create_database(self) -> str:
@@ -113,7 +147,8 @@ class RedisServer:
         port = free_port()
         process = subprocess.Popen(
             [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-            stdout=subprocess.DEVNULL, cwd="/",
+            stdout=subprocess.DEVNULL,
+            cwd="/",
         )
         deadline = time.monotonic() + 30
         while True:

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Self
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
+_UNITS: Final = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "min": 60.0,
+    "m": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "d": 86400.0,
+    "day": 86400.0,
+}
 _RATE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|sec|min|m|h|hour|d|day)\s*")
 _DURATION: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h|hour|d|day)\s*")
 
@@ -53,3 +63,12 @@ def parse_duration(text: str) -> timedelta:
     if not found:
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 15min, 36h or 5d")
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+
+
+def spell_duration(duration: timedelta) -> str:
+    """The shortest spelling that ``parse_duration`` reads back to the same: ``90s``, ``36h``, ``4d``."""
+    milliseconds = round(duration.total_seconds() * 1000)
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"

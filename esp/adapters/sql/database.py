@@ -20,10 +20,13 @@ def _dumps(value: Any) -> str:
 
 def _normalise(url: str) -> str:
     """``sqlite:///path`` and ``postgresql://...`` as the async drivers want them."""
-    for plain, driver in (("sqlite://", "sqlite+aiosqlite://"), ("postgres://", "postgresql+asyncpg://"),
-                          ("postgresql://", "postgresql+asyncpg://")):
+    for plain, driver in (
+        ("sqlite://", "sqlite+aiosqlite://"),
+        ("postgres://", "postgresql+asyncpg://"),
+        ("postgresql://", "postgresql+asyncpg://"),
+    ):
         if url.startswith(plain):
-            return driver + url[len(plain):]
+            return driver + url[len(plain) :]
     return url
 
 
@@ -98,7 +101,9 @@ class Database:
             async with self.read() as connection:
                 await connection.execute(text("SELECT 1"))
         except Exception as error:
-            raise DependencyError(f"The database at {make_url(self.url).render_as_string()} does not answer: {error}") from error
+            raise DependencyError(
+                f"The database at {make_url(self.url).render_as_string()} does not answer: {error}"
+            ) from error
 
     async def close(self) -> None:
         await self._reader.dispose()
