@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"esp.verdict"},
     {"esp.ports"},
     {f"esp.{stage}" for stage in STAGES} | {"esp.adapters"},
-    {"esp.settings"},
+    {"esp.settings", "esp.log"},
     {"esp.app"},
     {"esp.flows"},
     {"esp.entry", "esp.rehearsal", "esp.wiring"},

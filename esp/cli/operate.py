@@ -1,0 +1,67 @@
+"""Commands for the operator: migrate, doctor, config."""
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from esp import wiring
+from esp.cli.shared import ConfigOption, JsonOption, open_app, out, print_json, run
+from esp.flows.health import Standing, examine
+from esp.settings import document, load
+
+app = typer.Typer()
+
+_COLOURS = {Standing.GOOD: "green", Standing.WARNING: "yellow", Standing.BAD: "red"}
+
+
+@app.command()
+def migrate(config: ConfigOption = None) -> None:
+    """Bring the database to the newest schema. `serve` does it too."""
+
+    async def main() -> None:
+        application = await wiring.build(load(config), migrate=True)
+        await application.close()
+        out.print("The database has the newest schema.")
+
+    run(main())
+
+
+@app.command()
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Say what is wrong with this server and how to mend it; ends with 1 where something is bad."""
+
+    async def main() -> None:
+        async with open_app(config) as application:
+            findings = await examine(application)
+        if as_json:
+            print_json(
+                [{"name": f.name, "standing": f.standing, "message": f.message, "remedy": f.remedy} for f in findings]
+            )
+        else:
+            table = Table("", "", "What to do", show_header=False, box=None, padding=(0, 2, 0, 0))
+            for finding in findings:
+                colour = _COLOURS[finding.standing]
+                table.add_row(
+                    f"[{colour}]{finding.standing}[/{colour}]",
+                    f"[bold]{finding.name}[/bold]",
+                    f"{finding.message} {finding.remedy}".strip(),
+                )
+            out.print(table)
+        if any(finding.standing is Standing.BAD for finding in findings):
+            sys.exit(1)
+
+    run(main())
+
+
+@app.command()
+def config(file: Path | None = typer.Argument(None, help="Where to write it; nothing: to the screen.")) -> None:
+    """Print a configuration file with every key, its default and its why."""
+    if file is None:
+        sys.stdout.write(document())
+    elif file.exists():
+        raise typer.BadParameter(f"{file} exists already; nothing was written.")
+    else:
+        file.write_text(document())
+        out.print(f"Written to {file}. Start with: merpati serve --config {file}")
