@@ -30,6 +30,10 @@ class Purpose(StrEnum):
     RETURN_PATH = "return-path"
 
 
+# Tokens that are the local part of an address of ours say by their first letters what they are for.
+_MAILBOX_PREFIXES: Final = {Purpose.RETURN_PATH: "b-", Purpose.UNSUBSCRIBE: "u-"}
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a valid token says."""
@@ -112,16 +116,34 @@ class TokenSigner:
 
     def return_path(self, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
         """The local part of a signed return path (VERP): at most 64 octets and indifferent to case (RFC 5321 4.5.3.1.1)."""
-        raw = self._raw(Purpose.RETURN_PATH, workspace_id, campaign_id, delivery_id)
-        return "b-" + base64.b32encode(raw).rstrip(b"=").decode().lower()
+        return self._mailbox(Purpose.RETURN_PATH, workspace_id, campaign_id, delivery_id)
 
     def read_return_path(self, local_part: str) -> Claims:
         """What a return path's local part says; raises TokenError for a forged or cut one."""
-        text = local_part.upper()
-        if not text.startswith("B-") or len(text) > 64 or not text.isascii():
-            raise TokenError("This is not one of our return paths.")
+        return self._read_mailbox(Purpose.RETURN_PATH, local_part)
+
+    def unsubscribe_mailbox(self, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
+        """The local part of the address in ``List-Unsubscribe: <mailto:...>``: a mail to it unsubscribes (RFC 2369 3.2)."""
+        return self._mailbox(Purpose.UNSUBSCRIBE, workspace_id, campaign_id, delivery_id)
+
+    def read_unsubscribe_mailbox(self, local_part: str) -> Claims:
+        """What an unsubscribe address's local part says; raises TokenError for a forged or cut one."""
+        return self._read_mailbox(Purpose.UNSUBSCRIBE, local_part)
+
+    def _mailbox(self, purpose: Purpose, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
+        raw = self._raw(purpose, workspace_id, campaign_id, delivery_id)
+        return _MAILBOX_PREFIXES[purpose] + base64.b32encode(raw).rstrip(b"=").decode().lower()
+
+    def _read_mailbox(self, purpose: Purpose, local_part: str) -> Claims:
+        prefix, text = _MAILBOX_PREFIXES[purpose].upper(), local_part.upper()
+        if not text.startswith(prefix) or len(text) > 64 or not text.isascii():
+            raise TokenError("This is not one of our addresses.")
+        text = text.removeprefix(prefix)
         try:
-            raw = base64.b32decode(text[2:] + "=" * (-len(text[2:]) % 8))
+            raw = base64.b32decode(text + "=" * (-len(text) % 8))
         except (binascii.Error, ValueError):
-            raise TokenError("This is not one of our return paths.") from None
-        return self._check(Purpose.RETURN_PATH, raw)
+            raise TokenError("This is not one of our addresses.") from None
+        # One spelling a token, as in verify: base32's spare bits could otherwise be set at will.
+        if base64.b32encode(raw).rstrip(b"=").decode() != text:
+            raise TokenError("This is not one of our addresses.")
+        return self._check(purpose, raw)
