@@ -1,17 +1,25 @@
 """The network as delivery and the domain check need it: names resolved, and one message handed to one server."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from esp.errors import MerpatiError
+from esp.model.attempt import Attempt, Failure
+from esp.model.content import OutgoingMessage
 
 
 class DnsError(MerpatiError):
-    """A name could not be resolved. ``permanent``: it does not exist (NXDOMAIN, null MX), trying again will not help."""
+    """A name could not be resolved. ``permanent``: it does not exist (NXDOMAIN, null MX), trying again will not help.
 
-    def __init__(self, message: str, *, permanent: bool) -> None:
+    ``failure`` says the same in the words of an attempt, for the verdict.
+    """
+
+    def __init__(self, message: str, *, permanent: bool, failure: Failure | None = None) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.failure = failure or (Failure.DNS_MISSING if permanent else Failure.DNS_TEMPORARY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +52,69 @@ class Resolver(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class TlsPolicy(StrEnum):
+    """How a connection is protected. Opportunistic TLS takes any certificate: the alternative is none (RFC 7435)."""
+
+    NONE = "none"
+    OPPORTUNISTIC = "opportunistic"
+    REQUIRED = "required"  # encrypted, whoever it is
+    VERIFIED = "verified"  # encrypted, with a certificate for ``server_name``
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One address of one server.
+
+    ``source`` is the local address to send from, or empty; ``server_name`` defaults to ``host``.
+    """
+
+    host: str
+    address: str
+    port: int
+    hello_name: str
+    source: str = ""
+    tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
+    server_name: str = ""
+
+
+class ConnectError(MerpatiError):
+    """No conversation came about; ``attempt`` says how far it came and why, to be judged like any other attempt."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__(attempt.detail or str(attempt.reply or attempt.failure))
+        self.attempt = attempt
+
+
+class Session(Protocol):
+    """A greeted connection to one server, for one message at a time."""
+
+    @property
+    def usable(self) -> bool:
+        """Another message may be sent here. False for ever after a 421, a broken protocol or a close."""
+        ...
+
+    @property
+    def sent(self) -> int:
+        """Messages tried on this connection so far."""
+        ...
+
+    async def send(self, message: OutgoingMessage, before_dot: Callable[[], None] | None = None) -> Attempt:
+        """Hand ``message`` over and say how it ended; mail outcomes and lost connections are values, not exceptions.
+
+        ``before_dot`` is called right before the end of the message is written, so that the caller can note that the
+        ambiguous window opens; what it raises (a lost lease) is raised here, and the message is not sent. Raises
+        ValueError for a message with a bare CR or LF or an address that could not be quoted: a bug of ours.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Say QUIT, do not mind the answer, and close. Never raises; nothing it does changes an outcome."""
+        ...
+
+
+class Transport(Protocol):
+    async def connect(self, target: Target) -> Session:
+        """A session that has greeted ``target``; raises ConnectError, whose ``attempt`` is to be judged."""
+        ...
