@@ -54,6 +54,8 @@ class Instant(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# What is found by prefix and paged by key: compared octet by octet on PostgreSQL as on SQLite, whatever the locale.
+Key: Any = Text().with_variant(Text(collation="C"), "postgresql")
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only where the type is INTEGER
 Json: Any = JSON().with_variant(JSONB(), "postgresql")
 
@@ -150,7 +152,9 @@ lists = Table(
 contacts = Table(
     "contacts", metadata, _id(), _public_id(), _workspace(),
     _text("email"),  # as written, the domain in lower case: exactly what RCPT TO receives
-    _text("email_key"),  # case-folded, for finding the same person again
+    Column("email_key", Key, nullable=False, server_default=""),  # case-folded, for finding the same person again
+    Column("name_key", Key, nullable=False, server_default=""),  # "first last", case-folded, for searching by prefix
+    Column("last_name_key", Key, nullable=False, server_default=""),
     _text("domain"),
     _text("first_name"), _text("last_name"), _text("city"), _text("country"), _text("language"), _text("time_zone"),
     _text("birth_date"),  # YYYY-MM-DD or empty
@@ -159,6 +163,8 @@ contacts = Table(
     _at("created_at"), _at("updated_at"),
     UniqueConstraint("workspace_id", "email_key"),
     Index("ix_contacts_workspace_id_id", "workspace_id", "id"),
+    Index("ix_contacts_workspace_id_name_key", "workspace_id", "name_key", "id"),
+    Index("ix_contacts_workspace_id_last_name_key", "workspace_id", "last_name_key", "id"),
 )
 
 subscriptions = Table(
@@ -179,7 +185,7 @@ consents = Table(
 
 suppressions = Table(
     "suppressions", metadata, _id(), _workspace(),
-    _text("email_key"), _text("reason"),
+    Column("email_key", Key, nullable=False, server_default=""), _text("reason"),
     Column("list_id", Id, ForeignKey("lists.id"), nullable=True),  # null: the whole workspace
     Column("delivery_id", Id, nullable=True),
     _text("note"), _at("created_at"), _at("expires_at", True),
@@ -193,8 +199,9 @@ imports = Table(
     _text("file_name"), _text("path"), _text("state"), _text("error"),
     Column("mapping", Json, nullable=False, server_default="{}"),
     Column("options", Json, nullable=False, server_default="{}"),
-    _count("bytes_total"), _count("bytes_read"), _count("rows_read"),
+    _count("bytes_total"), _count("bytes_read"), _count("lines_read"), _count("rows_read"),
     _count("created"), _count("updated"), _count("unchanged"), _count("rejected"),
+    _count("kept_out"),  # had left the list before, and were left alone
     _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
 )
 
@@ -219,6 +226,8 @@ campaigns = Table(
     # The walk over the audience (it is lazy and resumes by key): the last contact written, and whether it is done.
     _count("walk_cursor"), _flag("walk_done"), _count("walk_until"),
     _count("version"),
+    Column("test_of", Id, nullable=True),  # a test send: a hidden campaign of one delivery, to no contact
+    Column("sample", Json, nullable=False, server_default="{}"),  # its merge fields
     Index("ix_campaigns_workspace_id_id", "workspace_id", "id"),
     Index("ix_campaigns_open", "state", "scheduled_at"),
 )
