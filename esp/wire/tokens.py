@@ -115,7 +115,7 @@ class TokenSigner:
         return self._check(purpose, raw)
 
     def return_path(self, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
-        """The local part of a signed return path (VERP): at most 64 octets and indifferent to case (RFC 5321 4.5.3.1.1)."""
+        """The local part of a signed return path (VERP): 64 octets at most (RFC 5321 4.5.3.1.1), case does not matter."""
         return self._mailbox(Purpose.RETURN_PATH, workspace_id, campaign_id, delivery_id)
 
     def read_return_path(self, local_part: str) -> Claims:
@@ -123,7 +123,7 @@ class TokenSigner:
         return self._read_mailbox(Purpose.RETURN_PATH, local_part)
 
     def unsubscribe_mailbox(self, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
-        """The local part of the address in ``List-Unsubscribe: <mailto:...>``: a mail to it unsubscribes (RFC 2369 3.2)."""
+        """The local part of ``List-Unsubscribe: <mailto:...>``: a mail to it unsubscribes (RFC 2369 section 3.2)."""
         return self._mailbox(Purpose.UNSUBSCRIBE, workspace_id, campaign_id, delivery_id)
 
     def read_unsubscribe_mailbox(self, local_part: str) -> Claims:

@@ -1,0 +1,98 @@
+"""The mailroom's SQL: incoming messages kept, read in order, and marked as judged."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.schema import contacts, deliveries, inbound_messages, sending_domains
+from esp.ports.mailroom import Filed, InboundMessage, NewInbound, ReportedDelivery
+
+# No address that the MX accepts can hold a line break, so one joins several in one column.
+_SEPARATOR: Final = "\n"
+
+_DELIVERY: Final = (
+    select(
+        deliveries.c.id, deliveries.c.workspace_id, deliveries.c.campaign_id, deliveries.c.contact_id,
+        deliveries.c.variant_id, deliveries.c.provider, deliveries.c.state, deliveries.c.created_at,
+        deliveries.c.unsubscribed_at, deliveries.c.complained_at, contacts.c.email_key,
+    )
+    .join(contacts, contacts.c.id == deliveries.c.contact_id)
+    .where(
+        deliveries.c.id == bindparam("delivery"),
+        deliveries.c.workspace_id == bindparam("workspace"),
+        deliveries.c.campaign_id == bindparam("campaign"),
+        contacts.c.workspace_id == bindparam("workspace"),
+    )
+)
+
+_FILE: Final = (
+    update(inbound_messages)
+    .where(inbound_messages.c.id == bindparam("message"), inbound_messages.c.state == "new")
+    .values(
+        state="filed", kind=bindparam("what"), outcome=bindparam("result"),
+        workspace_id=bindparam("workspace"), delivery_id=bindparam("delivery"),
+    )
+)
+
+
+class SqlMailroom:
+    """Mailroom over SQLite and PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, message: NewInbound) -> int:
+        """Store a message durably and return its id."""
+        async with self._database.write() as connection:
+            result = await connection.execute(
+                insert(inbound_messages).values(
+                    received_at=message.received_at, peer=message.peer, mail_from=message.mail_from,
+                    rcpt_to=_SEPARATOR.join(message.recipients), raw=message.raw,
+                ).returning(inbound_messages.c.id)
+            )
+            return int(result.scalar_one())
+
+    async def waiting(self, limit: int) -> tuple[InboundMessage, ...]:
+        """The oldest ``limit`` messages that are still new."""
+        query = (
+            select(inbound_messages).where(inbound_messages.c.state == "new")
+            .order_by(inbound_messages.c.id).limit(limit)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(
+            InboundMessage(
+                row.id, row.received_at, row.peer, row.mail_from, tuple(row.rcpt_to.split(_SEPARATOR)), row.raw
+            )
+            for row in rows
+        )
+
+    async def file(self, filed: Sequence[Filed]) -> None:
+        """Mark messages as judged; one that is judged already stays as it is."""
+        if not filed:
+            return
+        async with self._database.write() as connection:
+            await connection.execute(_FILE, [
+                {"message": item.id, "what": item.kind.value, "result": item.outcome.value,
+                 "workspace": item.workspace_id, "delivery": item.delivery_id}
+                for item in filed
+            ])
+
+    async def delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> ReportedDelivery | None:
+        """The delivery with all three ids, or None."""
+        parameters = {"delivery": delivery_id, "workspace": workspace_id, "campaign": campaign_id}
+        async with self._database.read() as connection:
+            row = (await connection.execute(_DELIVERY, parameters)).one_or_none()
+        if row is None:
+            return None
+        return ReportedDelivery(
+            row.id, row.workspace_id, row.campaign_id, row.contact_id, row.variant_id, row.provider, row.email_key,
+            row.state, row.created_at, row.unsubscribed_at is not None, row.complained_at is not None,
+        )
+
+    async def receiving_domains(self) -> frozenset[str]:
+        """Names of all sending domains, in lower case."""
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(select(sending_domains.c.name))).scalars())
