@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -56,7 +57,9 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def config(file: Path | None = typer.Argument(None, help="Where to write it; nothing: to the screen.")) -> None:
+def config(
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; nothing: to the screen.")] = None,
+) -> None:
     """Print a configuration file with every key, its default and its why."""
     if file is None:
         sys.stdout.write(document())

@@ -120,7 +120,8 @@ async def _hello_name(app: App) -> Finding:
             "name in EHLO",
             Standing.WARNING,
             f"{host} has no address in DNS: {error}",
-            "Set delivery.hello_name to a name whose forward and reverse DNS are this machine's address; large providers refuse mail otherwise.",
+            "Set delivery.hello_name to a name whose forward and reverse DNS are this machine's address; "
+            "large providers refuse mail otherwise.",
         )
     return Finding("name in EHLO", Standing.GOOD, f"{host} is {', '.join(addresses)}.")
 
