@@ -1,0 +1,46 @@
+// <figure data-chart="#json">: a line chart of {times: [unix seconds], series: [{name, values, unit?}], unit}.
+// The same figures stand in a table beside it; a chart is never the only way to read them.
+import uPlot from "uplot";
+
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+
+// Custom properties hold light-dark(); only a used value is a colour that a canvas understands.
+function colour(name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+const number = new Intl.NumberFormat(document.documentElement.lang || "en", { maximumFractionDigits: 1 });
+
+export function draw(element) {
+  element.dataset.drawn = "1";
+  const data = JSON.parse(document.querySelector(element.dataset.chart).textContent);
+  let chart;
+  const paint = () => {
+    chart?.destroy();
+    const font = `500 12px ${token("--font")}`;
+    const axis = { stroke: colour("--text-3"), font, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, labelFont: font, labelSize: 20 };
+    chart = new uPlot({
+      width: element.clientWidth, height: 264, padding: [8, 8, 0, 0],
+      cursor: { points: { size: 7 } },
+      scales: { y: { range: (_self, _low, high) => [0, Math.max(1, high * 1.08)] } },
+      axes: [axis, { ...axis, size: 56, label: data.unit, values: (_self, ticks) => ticks.map((tick) => number.format(tick)) }],
+      series: [{}, ...data.series.map((line, index) => {
+        const stroke = colour(`--series-${(index % 4) + 1}`);
+        return {
+          label: line.name, stroke, width: 2, dash: [[], [6, 4], [2, 3], [10, 3, 2, 3]][index % 4], points: { show: data.times.length < 3 },
+          fill: index === 0 ? stroke.replace("rgb(", "rgba(").replace(")", ", 0.08)") : undefined,
+          value: (_self, value) => (value == null ? "–" : number.format(value)),
+        };
+      })],
+    }, [data.times, ...data.series.map((line) => line.values)], element);
+  };
+  paint();
+  addEventListener("themechange", paint);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: 264 })).observe(element);
+}

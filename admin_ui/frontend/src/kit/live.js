@@ -1,0 +1,20 @@
+// <div data-live="/url">: server-sent events; each message is the new inside of the element as HTML.
+// An event named "done" ends it (and, with data-live-then="reload", shows the finished page).
+import htmx from "htmx.org";
+import { announce, onContent } from "./content.js";
+
+onContent((root) => root.querySelectorAll("[data-live]:not([data-live-on])").forEach((element) => {
+  element.dataset.liveOn = "1";
+  const source = new EventSource(element.dataset.live);
+  source.onmessage = (event) => {
+    if (!element.isConnected) return source.close();
+    element.innerHTML = event.data;
+    htmx.process(element);
+    announce(element);
+  };
+  source.addEventListener("done", () => {
+    source.close();
+    if (element.dataset.liveThen === "reload") location.reload();
+  });
+  addEventListener("pagehide", () => source.close(), { once: true });
+}));
