@@ -1,0 +1,102 @@
+"""Reading strangers' mail in a process that is bounded in memory and time, for the parser is ours only by name.
+
+``Reader`` is the parent's side. ``python -m esp.inbound.service`` is the child: JSON lines in, JSON lines out.
+"""
+
+import asyncio
+import base64
+import resource
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Final
+
+import orjson
+
+from esp.inbound.message import TooComplexError, read
+from esp.inbound.recognise import Incoming, Mailbox, Recognition, recognise
+from esp.inbound.report import Complaint, RecipientReport
+from esp.ports.mailroom import InboundKind
+
+_MEMORY: Final = 512 * 1024 * 1024
+_SECONDS: Final = 5.0
+_ANSWER_OCTETS: Final = 1024 * 1024
+UNREADABLE: Final = Recognition(InboundKind.UNREADABLE, "unreadable")
+
+
+class Reader:
+    """One child process, started when first needed and again after one had to be killed."""
+
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
+        self._child: asyncio.subprocess.Process | None = None
+
+    async def recognise(self, raw: bytes, mailbox: Mailbox, null_sender: bool) -> Recognition:
+        """What the message is; ``UNREADABLE`` where reading it takes too long, too much, or breaks the child."""
+        task = {"raw": base64.b64encode(raw).decode(), "mailbox": mailbox.value, "null_sender": null_sender}
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer = await self._ask(orjson.dumps(task) + b"\n")
+            return _from_json(orjson.loads(answer)) if answer else UNREADABLE
+        except (TimeoutError, OSError, ValueError, orjson.JSONDecodeError):
+            await self.close()
+            return UNREADABLE
+
+    async def _ask(self, task: bytes) -> bytes:
+        if self._child is None or self._child.returncode is not None:
+            await self.close()
+            self._child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "esp.inbound.service", limit=_ANSWER_OCTETS,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write(task)
+        await self._child.stdin.drain()
+        return await self._child.stdout.readline()
+
+    async def close(self) -> None:
+        """End the child; it holds nothing that could be lost."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        with suppress(ProcessLookupError):
+            child.kill()
+        if child.stdin is not None:
+            child.stdin.close()
+        await child.wait()
+
+
+def _from_json(answer: dict[str, Any]) -> Recognition:
+    said = answer["complaint"]
+    return Recognition(
+        InboundKind(answer["kind"]), answer["rule"], tuple(RecipientReport(**report) for report in answer["reports"]),
+        Complaint(said["type"], tuple(said["evidence"])) if said else None,
+    )
+
+
+def judge(task: dict[str, Any]) -> Recognition:
+    """The child's work on one message."""
+    try:
+        message = read(base64.b64decode(task["raw"]))
+    except (TooComplexError, MemoryError, RecursionError):
+        return UNREADABLE
+    return recognise(Incoming(message, Mailbox(task["mailbox"]), task["null_sender"]))
+
+
+def main() -> None:
+    """Answer each line with a line, until the parent is gone."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for line in sys.stdin.buffer:
+        try:
+            answer = judge(orjson.loads(line))
+        except Exception:  # the e-mail package raises whatever it likes on mail made to break it
+            answer = UNREADABLE
+        sys.stdout.buffer.write(orjson.dumps(asdict(answer)) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
