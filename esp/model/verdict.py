@@ -42,6 +42,7 @@ class Reason(StrEnum):
     TLS = "tls"
     TIMEOUT = "timeout"
     PROTOCOL = "protocol"
+    SYSTEM = "system"  # the server's own trouble: disk full, internal error
     OTHER = "other"
 
 

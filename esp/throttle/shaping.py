@@ -4,6 +4,7 @@ The first rule that names the domain, or one of its MX, decides; where none does
 domain (by the public suffix list) of the best MX, so that the thousand domains one host serves share its limits.
 """
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +15,7 @@ from publicsuffixlist import PublicSuffixList
 
 from esp.errors import SettingsError
 from esp.model.quantities import Rate, parse_duration
+from esp.model.shipped import shipped
 
 _SUFFIXES: Final = PublicSuffixList()
 _KEYS: Final = frozenset({"domains", "mx", "connections", "messages_per_connection", "rate", "first_retry"})
@@ -49,7 +51,7 @@ class Shaping:
     by_mx: tuple[tuple[str, str], ...] = ()  # (suffix with its leading dot, provider), in the file's order
 
     def provider_of(self, domain: str, mx_hosts: Sequence[str] = ()) -> str:
-        """The provider's name for a recipient ``domain`` (A-label form), with its MX best first where they are known."""
+        """The provider's name for a recipient ``domain`` (A-label form), with its MX best first where known."""
         name = domain.rstrip(".").lower()
         if name in self.by_domain:
             return self.by_domain[name]
@@ -73,7 +75,7 @@ class Shaping:
 def parse_shaping(data: Mapping[str, Any], connections: int = 10, rate: Rate | None = None) -> Shaping:
     """Shaping from the parsed TOML: a table a provider. Raises SettingsError naming the provider and the key.
 
-    ``connections`` and ``rate`` hold where the file does not say (DeliverySettings.provider_connections, provider_rate).
+    ``connections`` and ``rate`` hold where the file does not say (settings: provider_connections, provider_rate).
     """
     shapes: dict[str, Shape] = {}
     by_domain: dict[str, str] = {}
@@ -81,7 +83,8 @@ def parse_shaping(data: Mapping[str, Any], connections: int = 10, rate: Rate | N
     for name, table in data.items():
         if not isinstance(table, Mapping) or not table.keys() <= _KEYS:
             wrong = ", ".join(sorted(set(table) - _KEYS)) if isinstance(table, Mapping) else name
-            raise SettingsError(f"providers.toml: {name}: there is no key {wrong}; there are {', '.join(sorted(_KEYS))}.")
+            known = ", ".join(sorted(_KEYS))
+            raise SettingsError(f"providers.toml: {name}: there is no key {wrong}; there are {known}.")
         try:
             shapes[name] = Shape(
                 name,
@@ -95,3 +98,8 @@ def parse_shaping(data: Mapping[str, Any], connections: int = 10, rate: Rate | N
         by_domain |= {domain.lower(): name for domain in table.get("domains", ())}
         by_mx += [("." + suffix.lower().strip("."), name) for suffix in table.get("mx", ())]
     return Shaping(Shape("", connections, MESSAGES_PER_CONNECTION, rate), shapes, by_domain, tuple(by_mx))
+
+
+def load_shaping(connections: int = 10, rate: Rate | None = None) -> Shaping:
+    """The shipped config/providers.toml, with the settings' own figures where it does not say."""
+    return parse_shaping(tomllib.loads(shipped("providers.toml")), connections, rate)

@@ -1,0 +1,5 @@
+"""Reply or DSN to verdict, by ordered rules that are data: whom a failure concerns, whether it lasts, and why."""
+
+from esp.verdict.judge import hard, judge, judge_attempt, judge_failure, judge_status
+
+__all__ = ["hard", "judge", "judge_attempt", "judge_failure", "judge_status"]
