@@ -1,5 +1,7 @@
 """Every exception that Merpati raises on purpose; the message is written for the person who must act on it."""
 
+from typing import Any
+
 
 class MerpatiError(Exception):
     """Something a person can mend; ``str(error)`` says what happened, what was kept and what to do."""
@@ -39,3 +41,14 @@ class DependencyError(MerpatiError):
 
 class LeaseLostError(MerpatiError):
     """Somebody else holds the batch now; whatever this worker still knows about it must not be written."""
+
+
+class ContentError(MerpatiError):
+    """Content that cannot be sent as it stands.
+
+    ``problems`` are ``esp.model.content.Problem`` values (untyped here, for errors import nothing), errors first.
+    """
+
+    def __init__(self, message: str, problems: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems

@@ -115,7 +115,7 @@ class TokenSigner:
         return self._check(purpose, raw)
 
     def return_path(self, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
-        """The local part of a signed return path (VERP): 64 octets at most (RFC 5321 4.5.3.1.1), case does not matter."""
+        """The local part of a signed return path (VERP): 64 octets at most (RFC 5321 4.5.3.1.1), in any case."""
         return self._mailbox(Purpose.RETURN_PATH, workspace_id, campaign_id, delivery_id)
 
     def read_return_path(self, local_part: str) -> Claims:

@@ -1,0 +1,77 @@
+"""Content of each kind to one HTML document with its styles inlined; merge fields are covered all the way."""
+
+import re
+from typing import Final
+
+import css_inline
+import mrml
+from markdown_it import MarkdownIt
+from markupsafe import escape
+
+from esp.compose.shield import Shield, lone_lines_apart
+
+# Include loading is off: an mj-include would read a file or fetch a URL on the author's word.
+_MJML_OPTIONS: Final = mrml.ParserOptions(include_loader=mrml.noop_loader())
+_INLINER: Final = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True, keep_style_tags=False)
+_MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(["table", "strikethrough"])
+_LONELY: Final = re.compile("<p>\\s*(\ue000[0-9]+\ue001)\\s*</p>")
+
+_RUST_ESCAPE: Final = re.compile(r"\\u\{([0-9a-f]{1,5}|10[0-9a-f]{4})\}")
+
+_LAYOUT: Final = """<!doctype html>
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<meta name="color-scheme" content="light dark"><meta name="supported-color-schemes" content="light dark">
+<title>{title}</title>
+<style>
+body {{ margin: 0; padding: 0; background: #f3f4f6; -webkit-text-size-adjust: 100%; }}
+.sheet {{ width: 100%; max-width: 600px; margin: 0 auto; background: #ffffff; border-radius: 8px; }}
+.inner {{ padding: 32px; font-family: -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; font-size: 16px;
+  line-height: 1.6; color: #1f2937; }}
+.inner h1 {{ font-size: 26px; line-height: 1.25; margin: 0 0 16px; color: #111827; }}
+.inner h2 {{ font-size: 20px; line-height: 1.3; margin: 28px 0 12px; color: #111827; }}
+.inner h3 {{ font-size: 17px; margin: 24px 0 8px; color: #111827; }}
+.inner p, .inner ul, .inner ol {{ margin: 0 0 16px; }}
+.inner a {{ color: #0f766e; }}
+.inner img {{ max-width: 100%; height: auto; border: 0; }}
+.inner blockquote {{ margin: 0 0 16px; padding: 4px 16px; border-left: 4px solid #d1d5db; color: #4b5563; }}
+.inner pre, .inner code {{ font-family: Menlo, Consolas, monospace; font-size: 14px; background: #f3f4f6; }}
+@media (max-width: 620px) {{ .inner {{ padding: 20px !important; }} .outer {{ padding: 0 !important; }} }}
+@media (prefers-color-scheme: dark) {{ body, .outer {{ background: #111827 !important; }}
+  .sheet {{ background: #1f2937 !important; }} .inner, .inner h1, .inner h2, .inner h3 {{ color: #f3f4f6 !important; }} }}
+</style></head>
+<body><table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tr>
+<td class="outer" style="padding:24px 12px"><table role="presentation" class="sheet" align="center" cellpadding="0" cellspacing="0" border="0">
+<tr><td class="inner">
+{body}</td></tr></table></td></tr></table></body></html>
+"""
+
+
+class DocumentError(ValueError):
+    """The source could not be made into HTML; the message is for its author."""
+
+
+def from_markdown(covered: str, shield: Shield, title: str) -> str:
+    """A whole responsive document around CommonMark (with tables; HTML in the source is shown as text)."""
+    body = _MARKDOWN.render(lone_lines_apart(covered, shield))
+    body = _LONELY.sub(lambda f: f[1] if shield.is_statement(int(f[1][1:-1])) else f[0], body)
+    return _LAYOUT.format(language="en", title=escape(title), body=body)
+
+
+def from_mjml(covered: str, shield: Shield) -> str:
+    """HTML from MJML; ``covered`` has its statements as comments already. Raises DocumentError with the parser's reason."""
+    try:
+        output = mrml.to_html(covered, _MJML_OPTIONS)
+    except OSError as error:
+        raise DocumentError(f"The MJML could not be read: {error}") from None
+    # mrml prints attributes as Rust's debug form, which spells invisible characters out (\\u{200d}, our words too).
+    return _RUST_ESCAPE.sub(lambda found: chr(int(found[1], 16)), output.content)
+
+
+def inline_styles(html: str) -> str:
+    """Rules of ``<style>`` moved to ``style`` attributes, for mail programs that drop the former; @media rules stay."""
+    if "<style" not in html.lower():
+        return html
+    try:
+        return _INLINER.inline(html)
+    except css_inline.InlineError as error:
+        raise DocumentError(f"The styles could not be inlined: {error}") from None

@@ -1,0 +1,195 @@
+"""From a frozen variant to one recipient's whole signed message.
+
+Three steps that can be timed apart: ``merge`` (values into the encoded parts), ``assemble`` (headers), ``seal`` (body
+hash and signatures). What all recipients share is encoded once, in the constructor.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+
+from markupsafe import escape
+
+from esp.merge.evaluate import Coding, Program, Scope, plain_text
+from esp.merge.frozen import Frozen, expand_slots
+from esp.merge.links import fill_url
+from esp.merge.parse import Tree
+from esp.merge.preview import PAGE_HTML, html_value
+from esp.merge.scope import contact_scope
+from esp.model.content import CompiledVariant, Envelope, OutgoingMessage, Recipient
+from esp.wire import headers as wire
+from esp.wire.dkim import body_hash, relaxed_header, signer_for
+from esp.wire.mime import ALTERNATIVE, TEXT_ONLY
+from esp.wire.quoted_printable import encode_piece
+from esp.wire.tokens import Purpose, TokenSigner
+
+_CLICK: Final = ["o", ["n", "_click"]]
+_OPEN: Final = ["o", ["n", "_open"]]
+
+
+def _html_piece(value: str) -> bytes:
+    return encode_piece(html_value(value))
+
+
+def _text_piece(value: str) -> bytes:
+    return encode_piece(value.replace("\x00", ""))
+
+
+WIRE_HTML: Final = Coding[bytes](encode_piece, _html_piece)
+WIRE_TEXT: Final = Coding[bytes](encode_piece, _text_piece)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """One recipient's texts, encoded: ``subject`` in plain words, ``body`` whole and CRLF-clean."""
+
+    subject: str
+    body: bytes
+    scope: Scope
+
+
+class Renderer:
+    """Renders one variant of one campaign. Made once per process and batch or campaign; holds no recipient's data.
+
+    ``tokens`` makes the links' and the return path's tokens; ``signed=False`` leaves DKIM to a smart host.
+    Raises ValueError for keys or URLs that cannot be used.
+    """
+
+    def __init__(self, compiled: CompiledVariant, envelope: Envelope, tokens: TokenSigner, *, signed: bool = True) -> None:
+        self._envelope = envelope
+        self._tokens = tokens
+        frozen = Frozen.load(compiled.payload)
+        self._frozen = frozen
+        self._facts: dict[str, Any] = {**frozen.facts, "list": {"name": envelope.list_name}}
+        self._shape = TEXT_ONLY if frozen.html is None else ALTERNATIVE
+        self._text = Program(expand_slots(frozen.text, self._replacements(html=False)), WIRE_TEXT)
+        html = frozen.html
+        self._html = Program(expand_slots(html, self._replacements(html=True)), WIRE_HTML) if html is not None else None
+        self._signers = [signer_for(key) for key in envelope.keys] if signed else []
+        # A database that is made anew counts its ids from one again; the content's hash keeps Message-IDs apart.
+        self._content_hash = blake2b(compiled.payload, digest_size=6).hexdigest()
+        self._static = self._static_headers()
+        self._static_relaxed = [(name.lower(), relaxed_header(name, value)) for name, value in self._static]
+        self._static_block = b"".join(name + b": " + value + b"\r\n" for name, value in self._static)
+
+    def _replacements(self, html: bool) -> dict[str, Tree]:
+        envelope = self._envelope
+        replacements: dict[str, Tree] = {}
+        for index, url in self._frozen.links.items():
+            if envelope.track_clicks:
+                prefix = html_value(envelope.tracking_url) if html else envelope.tracking_url
+                replacements[str(index)] = [f"{prefix}/c/", _CLICK, f"/{index}"]
+            else:
+                replacements[str(index)] = [["o", ["n", f"_link_{index}"]]]
+        if envelope.track_opens and html:
+            pixel = f'<img src="{html_value(envelope.tracking_url)}/o/'
+            replacements["open"] = [pixel, _OPEN, '.gif" width="1" height="1" alt="" style="display:block;border:0">']
+        return replacements
+
+    def _static_headers(self) -> list[tuple[bytes, bytes]]:
+        envelope = self._envelope
+        found = [(b"From", wire.encode_mailbox(envelope.from_name, envelope.from_address, 6))]
+        if envelope.reply_to:
+            found.append((b"Reply-To", wire.encode_mailbox("", envelope.reply_to, 10)))
+        found.append((b"MIME-Version", b"1.0"))
+        if envelope.list_id:
+            found.append((b"List-Id", wire.encode_list_id(envelope.list_name, envelope.list_id, 9)))
+        found.append((b"List-Unsubscribe-Post", b"List-Unsubscribe=One-Click"))  # RFC 8058 section 3.1
+        if envelope.feedback_id:
+            found.append((b"Feedback-ID", wire.encode_text(envelope.feedback_id, 13)))
+        found.extend(self._shape.headers)
+        return found
+
+    def _token(self, purpose: Purpose, recipient: Recipient) -> str:
+        envelope = self._envelope
+        return self._tokens.sign(purpose, envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
+
+    def scope(self, recipient: Recipient) -> Scope:
+        """The names this recipient's templates see, tokens included."""
+        envelope, links = self._envelope, self._frozen.links
+        scope = contact_scope(recipient.address, recipient.fields)
+        scope.update(self._facts)
+        scope["unsubscribe_url"] = f"{envelope.tracking_url}/u/{self._token(Purpose.UNSUBSCRIBE, recipient)}"
+        scope["view_url"] = f"{envelope.tracking_url}/v/{self._token(Purpose.VIEW, recipient)}"
+        if envelope.track_opens:
+            scope["_open"] = self._token(Purpose.OPEN, recipient)
+        if envelope.track_clicks:
+            scope["_click"] = self._token(Purpose.CLICK, recipient)
+        else:
+            scope.update({f"_link_{index}": fill_url(tree, scope) for index, tree in links.items()})
+        return scope
+
+    def merge(self, recipient: Recipient) -> Merged:
+        """Values into the encoded parts. Raises MergeLimitError where the template costs too much."""
+        scope = self.scope(recipient)
+        subject = plain_text(self._frozen.subject, dict(scope))
+        pieces = [self._shape.before]
+        self._text.run(dict(scope), pieces)
+        if self._html is not None:
+            pieces.append(self._shape.between)
+            self._html.run(dict(scope), pieces)
+        pieces.append(self._shape.after)
+        return Merged(subject, b"".join(pieces), scope)
+
+    def message_id(self, delivery_id: int) -> str:
+        """The Message-ID without brackets: the same for every try of a delivery."""
+        envelope = self._envelope
+        local = f"{envelope.workspace_id}.{envelope.campaign_id}.{delivery_id}.{self._content_hash}"
+        return f"{local}@{envelope.message_id_domain}"
+
+    def assemble(self, recipient: Recipient, merged: Merged, now: datetime) -> list[tuple[bytes, bytes]]:
+        """The headers that differ from recipient to recipient, in their order."""
+        urls = [merged.scope["unsubscribe_url"]]
+        mailto = self._envelope.unsubscribe_mailto.removeprefix("mailto:")
+        if mailto:
+            urls.append(f"mailto:{mailto}?subject={merged.scope['unsubscribe_url'].rsplit('/', 1)[-1]}")
+        return [
+            (b"Date", wire.encode_date(now)),
+            (b"To", wire.encode_mailbox("", recipient.address, 4)),
+            (b"Subject", wire.encode_text(merged.subject, 9)),
+            (b"Message-ID", b"<" + self.message_id(recipient.delivery_id).encode("ascii") + b">"),
+            (b"List-Unsubscribe", wire.encode_urls(urls)),
+        ]
+
+    def seal(self, varying: list[tuple[bytes, bytes]], body: bytes, now: datetime) -> bytes:
+        """The whole message: signatures (none without keys), headers, body."""
+        block = b"".join([name + b": " + value + b"\r\n" for name, value in varying])
+        if not self._signers:
+            return b"".join((block, self._static_block, b"\r\n", body))
+        present = {name.lower(): [relaxed_header(name, value)] for name, value in varying}
+        for name, relaxed in self._static_relaxed:
+            present.setdefault(name, []).append(relaxed)
+        digest, timestamp = body_hash(body), int(now.timestamp())
+        signatures = [signer.sign_relaxed(present, digest, timestamp) for signer in self._signers]
+        return b"".join((*signatures, block, self._static_block, b"\r\n", body))
+
+    def render(self, recipient: Recipient, now: datetime) -> OutgoingMessage:
+        """One recipient's message, ready for the wire. ``now`` is aware. Raises MergeLimitError."""
+        merged = self.merge(recipient)
+        data = self.seal(self.assemble(recipient, merged, now), merged.body, now)
+        envelope = self._envelope
+        local = self._tokens.return_path(envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
+        return OutgoingMessage(
+            delivery_id=recipient.delivery_id,
+            mail_from=f"{local}@{envelope.bounce_domain}",
+            rcpt_to=recipient.address,
+            data=data,
+            message_id=self.message_id(recipient.delivery_id),
+            smtputf8=not recipient.address.isascii(),
+        )
+
+    def render_page(self, recipient: Recipient) -> str:
+        """The mail as a web page for "view in browser": links tracked as in the mail, no open pixel.
+
+        A text-only mail becomes a ``<pre>``. The page holds the author's markup: serve it in a sandbox with a strict CSP.
+        """
+        scope = self.scope(recipient)
+        replacements = {**self._replacements(html=True), "open": []}
+        out: list[str] = []
+        if self._frozen.html is None:
+            text = expand_slots(self._frozen.text, self._replacements(html=False))
+            body = escape(plain_text(text, scope))
+            return f'<!doctype html><html><head><meta charset="utf-8"></head><body><pre>{body}</pre></body></html>'
+        Program(expand_slots(self._frozen.html, replacements), PAGE_HTML).run(scope, out)
+        return "".join(out)
