@@ -42,6 +42,16 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """A mail as it was frozen: ``payload`` is compose's own form, the flags are the campaign's."""
+
+    label: str
+    payload: bytes
+    track_opens: bool
+    track_clicks: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One fetch of a pixel or a link, as it came in; ``type`` is ``opened`` or ``clicked``.
 
@@ -125,8 +135,8 @@ class Engagement(Protocol):
         """The mail behind a token, or None where it is gone."""
         ...
 
-    async def compiled(self, workspace_id: int, variant_id: int) -> bytes | None:
-        """The frozen payload of a variant, for showing the very mail in a browser."""
+    async def original(self, workspace_id: int, campaign_id: int, variant_id: int) -> Original | None:
+        """The frozen variant, for showing the very mail in a browser; None where it is gone."""
         ...
 
     async def unsubscribe(self, withdrawal: Withdrawal) -> bool:

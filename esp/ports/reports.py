@@ -65,7 +65,7 @@ class Figures:
 class MemberFigures:
     """Figures of one provider, variant (member is its id), link (its index) or reason; ``label`` is for people.
 
-    For a variant the label is its letter and ``note`` its subject; for a link the label is its URL and ``note`` its text.
+    For a variant the label is its letter and ``note`` its subject; for a link its URL and ``note`` its text.
     """
 
     member: str
@@ -216,7 +216,7 @@ class Reports(Protocol):
         ...
 
     async def people(
-        self, workspace_id: int, campaign_id: int, metric: Metric, part: PeopleFilter = PeopleFilter(),  # noqa: B008 (frozen)
+        self, workspace_id: int, campaign_id: int, metric: Metric, part: PeopleFilter = PeopleFilter(),
         after: int = 0, limit: int = 50,
     ) -> list[Person]:
         """The people behind a number, by key: pass the last ``Person.key`` as ``after`` for the next page."""
