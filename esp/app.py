@@ -1,12 +1,13 @@
 """The running application as a value: settings and every port, handed to flows, doors and screens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from esp.ports.clock import Clock
 from esp.ports.coordination import Coordination
 from esp.ports.network import Resolver
 from esp.ports.store import Store
 from esp.settings import Settings
+from esp.throttle.shaping import Shaping, parse_shaping
 from esp.wire.tokens import TokenSigner
 
 
@@ -20,6 +21,7 @@ class App:
     coordination: Coordination
     resolver: Resolver
     tokens: TokenSigner
+    shaping: Shaping = field(default_factory=lambda: parse_shaping({}))  # config/providers.toml
 
     async def close(self) -> None:
         await self.coordination.close()

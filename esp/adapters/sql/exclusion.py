@@ -1,0 +1,78 @@
+"""Who of a campaign's audience will not get it, and why: one SQL expression, for the forecast, the walk and the worker.
+
+The audience is everybody who has, or had, a subscription to an included list. Each person counts once, under the first
+reason that holds: a complaint, a bounce, a manual suppression, having left, not having confirmed, an excluded list.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, case, func, literal, null, or_, select
+
+from esp.adapters.sql.schema import contacts, subscriptions, suppressions
+from esp.model.contact import ExclusionReason, SubscriptionState, SuppressionReason
+from esp.ports.campaigns import Campaign
+
+_SUPPRESSION_RANK = {
+    SuppressionReason.COMPLAINT.value: 4, SuppressionReason.HARD_BOUNCE.value: 3, SuppressionReason.MANUAL.value: 2,
+    SuppressionReason.UNSUBSCRIBED.value: 1,
+}
+EXCLUDED_BY_RANK = {
+    4: ExclusionReason.SUPPRESSED_COMPLAINT, 3: ExclusionReason.SUPPRESSED_BOUNCE,
+    2: ExclusionReason.SUPPRESSED_MANUAL, 1: ExclusionReason.UNSUBSCRIBED,
+}
+
+
+def suppression_rank(workspace_id: int, list_ids: Sequence[int], now: datetime, key: Any = contacts.c.email_key) -> Any:
+    """A scalar: the weightiest suppression of the row's ``key``, null where there is none; see EXCLUDED_BY_RANK.
+
+    A suppression for one list holds for every campaign that goes to this list, whoever else it goes to.
+    """
+    it = suppressions.c
+    return (
+        select(func.max(case(_SUPPRESSION_RANK, value=it.reason, else_=2)))
+        .where(
+            it.workspace_id == workspace_id, it.email_key == key,
+            or_(it.list_id.is_(None), it.list_id.in_(list_ids)),
+            or_(it.expires_at.is_(None), it.expires_at > now),
+        )
+        .scalar_subquery()
+    )
+
+
+def audience(campaign: Campaign, now: datetime, after: int, until: int) -> Select[Any]:
+    """Rows ``id, email, domain, reason`` for those with an id in (after, until]; reason '' where they will get it."""
+    it = subscriptions.c
+    rank = case({SubscriptionState.SUBSCRIBED.value: 3, SubscriptionState.PENDING.value: 2}, value=it.state, else_=1)
+    member = (
+        select(it.contact_id, func.max(rank).label("standing"))
+        .where(it.workspace_id == campaign.workspace_id, it.list_id.in_(campaign.include_lists),
+               it.contact_id > after, it.contact_id <= until)
+        .group_by(it.contact_id)
+        .subquery()
+    )
+    barred = null().label("barred")
+    if campaign.exclude_lists:
+        there = subscriptions.alias("there")
+        barred = (
+            select(literal(1))
+            .where(there.c.list_id.in_(campaign.exclude_lists), there.c.contact_id == contacts.c.id,
+                   there.c.state != SubscriptionState.UNSUBSCRIBED.value)
+            .limit(1).scalar_subquery().label("barred")
+        )
+    inner = (
+        select(contacts.c.id, contacts.c.email, contacts.c.domain, member.c.standing, barred,
+               suppression_rank(campaign.workspace_id, campaign.include_lists, now).label("suppressed"))
+        .join(member, member.c.contact_id == contacts.c.id)
+        .where(contacts.c.workspace_id == campaign.workspace_id)
+        .subquery()
+    )
+    reason = case(
+        *((inner.c.suppressed == rank, literal(reason.value)) for rank, reason in EXCLUDED_BY_RANK.items()),
+        (inner.c.standing == 1, literal(ExclusionReason.UNSUBSCRIBED.value)),
+        (inner.c.standing == 2, literal(ExclusionReason.UNCONFIRMED.value)),
+        (inner.c.barred.is_not(None), literal(ExclusionReason.EXCLUDED_LIST.value)),
+        else_=literal(""),
+    )
+    return select(inner.c.id, inner.c.email, inner.c.domain, reason.label("reason"))
