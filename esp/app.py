@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from esp.compose.service import ContentService
 from esp.ports.clock import Clock
 from esp.ports.coordination import Coordination
 from esp.ports.network import Resolver
@@ -21,9 +22,11 @@ class App:
     coordination: Coordination
     resolver: Resolver
     tokens: TokenSigner
+    content: ContentService = field(default_factory=ContentService)  # its processes start when first asked
     shaping: Shaping = field(default_factory=lambda: parse_shaping({}))  # config/providers.toml
 
     async def close(self) -> None:
+        await self.content.aclose()
         await self.coordination.close()
         await self.resolver.close()
         await self.store.close()

@@ -6,12 +6,12 @@ from datetime import datetime
 
 from esp.app import App
 from esp.audience.draft import belongs_to, draft_problems, missing_to_send
-from esp.compose import service as compose
-from esp.errors import ConflictError, ContentError, InputError
+from esp.compose.freeze import Facts
+from esp.errors import ConflictError, InputError
 from esp.flows.providers import providers_of
 from esp.model.campaign import CampaignAction, next_state
 from esp.model.contact import ExclusionReason
-from esp.model.content import Problem
+from esp.model.content import CompiledVariant, Problem
 from esp.ports.campaigns import (
     AudienceMember,
     Campaign,
@@ -23,6 +23,7 @@ from esp.ports.campaigns import (
 )
 from esp.ports.contacts import Contact
 from esp.wire.addresses import AddressError, parse_address
+
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
@@ -96,7 +97,7 @@ async def preflight(app: App, workspace_id: int, campaign_id: int) -> Preflight:
     facts, known = await _facts(app, detail.campaign)
     for variant in detail.variants:
         if variant.edit.source.strip():
-            problems += await compose.check(variant.edit.draft(), known_fields=known, facts=facts)
+            problems += (await app.content.check(variant.edit.draft(), known_fields=known, facts=facts))[1]
     if forecast.will_get == 0 and detail.campaign.include_lists:
         problems.append(Problem("error", "audience", "Nobody would get this mail."))
     problems.sort(key=lambda problem: problem.level != "error")
@@ -113,10 +114,10 @@ async def _domain_problems(app: App, campaign: Campaign) -> Sequence[Problem]:
                     "many providers will refuse this mail or put it into spam."),)
 
 
-async def _facts(app: App, campaign: Campaign) -> tuple[compose.Facts, frozenset[str]]:
+async def _facts(app: App, campaign: Campaign) -> tuple[Facts, frozenset[str]]:
     workspace = await app.store.accounts.workspace(campaign.workspace_id)
     known = await app.store.contacts.field_names(campaign.workspace_id)
-    return compose.Facts(workspace.name, workspace.postal_address, campaign.name), known
+    return Facts(workspace.name, workspace.postal_address, campaign.name), known
 
 
 # ---- started ---------------------------------------------------------------------------------------------------------
@@ -166,24 +167,25 @@ async def _freeze_variants(app: App, detail: CampaignDetail) -> list[FrozenVaria
     frozen: list[FrozenVariant] = []
     links = 0
     for number, variant in enumerate(detail.variants):
-        try:
-            compiled = await compose.freeze(
-                variant.edit.draft(), first_link_index=links, known_fields=known, facts=facts)
-        except ContentError as error:
-            raise _as_input_error(error, number) from None
+        compiled = await _compile(app, variant.edit, number, facts, known, links)
         links += len(compiled.links)
         frozen.append(FrozenVariant(variant.id, compiled))
     return frozen
 
 
-def _as_input_error(error: ContentError, number: int) -> InputError:
-    problems: dict[str, str] = {}
-    for problem in error.problems:
-        if problem.level == "error":
-            name = "source" if problem.where == "body" else problem.where
-            line = f" (line {problem.line})" if problem.line else ""
-            problems.setdefault(f"variants.{number}.{name}", problem.message + line)
-    return InputError(str(error), problems)
+async def _compile(
+    app: App, variant: VariantEdit, number: int, facts: Facts, known: frozenset[str], first_link_index: int = 0,
+) -> CompiledVariant:
+    compiled, problems = await app.content.check(
+        variant.draft(), first_link_index=first_link_index, known_fields=known, facts=facts)
+    if compiled is not None:
+        return compiled
+    errors = [problem for problem in problems if problem.level == "error"]
+    raise InputError(f"The content cannot be sent yet. {errors[0].message}", {
+        f"variants.{number}.{'source' if problem.where == 'body' else problem.where}":
+            problem.message + (f" (line {problem.line})" if problem.line else "")
+        for problem in reversed(errors)  # the first error of each part is the one shown
+    })
 
 
 # ---- tested ----------------------------------------------------------------------------------------------------------
@@ -210,10 +212,7 @@ async def send_test(
         raise InputError("The test cannot be sent yet.", missing)
     number, chosen = _variant(detail, label)
     facts, known = await _facts(app, detail.campaign)
-    try:
-        compiled = await compose.freeze(chosen.draft(), known_fields=known, facts=facts)
-    except ContentError as error:
-        raise _as_input_error(error, number) from None
+    compiled = await _compile(app, chosen, number, facts, known)
     contacts = app.store.contacts
     sample: Contact | None = await (contacts.sample(workspace_id, detail.campaign.include_lists) if contact_id is None
                                     else contacts.get(workspace_id, contact_id))
