@@ -19,9 +19,9 @@ from esp.settings import load
 out = Console()
 err = Console(stderr=True)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The configuration file (or MERPATI_CONFIG).")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file (or MERPATI_CONFIG).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="The workspace's name; needed where there are several.")]
+WorkspaceOption = Annotated[str, typer.Option("--workspace", "-w", help="Its name, where there are several.")]
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
