@@ -1,0 +1,279 @@
+"""The outbox in SQL: a claim is a row lock, a lease and a fence; what is written afterwards is guarded by all three."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, suppression_rank
+from esp.adapters.sql.ledger import append_events, append_suppressions, chunked, sqlite_instant
+from esp.adapters.sql.schema import batches, campaigns, contacts, deliveries, subscriptions
+from esp.errors import LeaseLostError
+from esp.model.campaign import CampaignState
+from esp.model.contact import ExclusionReason, SubscriptionState
+from esp.model.delivery import OPEN_STATES, EventType, NewEvent
+from esp.ports.ledger import NewSuppression
+from esp.ports.outbox import ClaimedBatch, OutboxRow, Outcome, Postponed
+
+_OPEN: Final = tuple(state.value for state in OPEN_STATES)
+# Driver-level statements, as in the ledger: one row a deferred message.
+_REBATCH_SQLITE: Final = """
+UPDATE deliveries SET batch_id = ?, due_at = ? WHERE id = ? AND state IN ('queued', 'deferred')"""
+_REBATCH_POSTGRES: Final = """
+UPDATE deliveries AS d SET batch_id = v.batch, due_at = v.due FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[])
+AS v(batch, due, id) WHERE d.id = v.id AND d.state IN ('queued', 'deferred')"""
+
+
+class SqlOutbox:
+    """Outbox over SQLite or PostgreSQL; ``batch_size`` bounds the batches that deferred deliveries are gathered in."""
+
+    def __init__(self, database: Database, batch_size: int = 200) -> None:
+        self._database = database
+        self._batch_size = batch_size
+
+    async def claim(
+        self, owner: str, lease_seconds: float, now: datetime, avoid_providers: Collection[str] = ()
+    ) -> ClaimedBatch | None:
+        """See ``esp.ports.outbox.Outbox.claim``."""
+        claimable = _claimable(now, avoid_providers)
+        async with self._database.read() as connection:
+            # Most polls find nothing; looking first keeps them from asking SQLite for its one write lock.
+            if (await connection.execute(claimable)).first() is None:
+                return None
+        async with self._database.write() as connection:
+            found = (await connection.execute(claimable.with_for_update(of=batches, skip_locked=True))).first()
+            if found is None:
+                return None
+            lost = found.state == "leased"
+            until = now + timedelta(seconds=lease_seconds)
+            await connection.execute(
+                update(batches).where(batches.c.id == found.id)
+                .values(state="leased", owner=owner, lease_until=until, fence=found.fence + 1)
+            )
+            if lost:
+                await connection.execute(
+                    update(deliveries).where(deliveries.c.batch_id == found.id, deliveries.c.state.in_(_OPEN))
+                    .values(maybe_duplicate=True)
+                )
+        return ClaimedBatch(found.id, found.workspace_id, found.campaign_id, found.provider, found.size, owner,
+                            found.fence + 1, until, taken_from=found.owner if lost else "")
+
+    async def load(self, batch: ClaimedBatch, now: datetime) -> tuple[OutboxRow, ...]:
+        """See ``esp.ports.outbox.Outbox.load``."""
+        async with self._database.read() as connection:
+            include, sample = await _audience_of(connection, batch)
+            rows = (await connection.execute(_loading(batch, include, now))).all()
+        return tuple(_outbox_row(row, sample) for row in rows)
+
+    async def refused(self, batch: ClaimedBatch, now: datetime) -> dict[int, str]:
+        """See ``esp.ports.outbox.Outbox.refused``."""
+        async with self._database.read() as connection:
+            include, sample = await _audience_of(connection, batch)
+            statement = _loading(batch, include, now)
+            rows = (await connection.execute(statement.with_only_columns(
+                deliveries.c.id, *(column for column in statement.selected_columns if column.key in _CHECKS)
+            ))).all()
+        return {row.id: reason for row in rows if (reason := _refusal(row, sample is not None))}
+
+    async def renew(self, batches_: Sequence[ClaimedBatch], lease_seconds: float, now: datetime) -> frozenset[int]:
+        """See ``esp.ports.outbox.Outbox.renew``."""
+        ours: set[int] = set()
+        if batches_:
+            async with self._database.write() as connection:
+                for some in chunked(sorted(batches_, key=lambda batch: batch.id)):
+                    held = or_(*(_held(batch) for batch in some))
+                    result = await connection.execute(
+                        update(batches).where(held).values(lease_until=now + timedelta(seconds=lease_seconds))
+                        .returning(batches.c.id)
+                    )
+                    ours.update(result.scalars())
+        return frozenset(ours)
+
+    async def record(
+        self, batch: ClaimedBatch, outcomes: Sequence[Outcome], now: datetime, *,
+        postponed: Sequence[Postponed] = (), finished: bool = False,
+    ) -> None:
+        """See ``esp.ports.outbox.Outbox.record``."""
+        async with self._database.write() as connection:
+            held = (await connection.execute(select(batches.c.id).where(_held(batch)).with_for_update())).first()
+            if held is None:
+                raise LeaseLostError(f"Batch {batch.id} was taken over while we held it as fence {batch.fence}.")
+            dialect = self._database.dialect
+            await append_events(connection, dialect, [_event(batch, outcome) for outcome in outcomes])
+            await append_suppressions(connection, [
+                NewSuppression(batch.workspace_id, outcome.row.email_key, outcome.suppress, outcome.row.delivery_id,
+                               note=outcome.reply)
+                for outcome in outcomes if outcome.suppress is not None
+            ])
+            later = [(outcome.row, outcome.due_at) for outcome in outcomes if outcome.due_at is not None]
+            later += [(item.row, item.due_at) for item in postponed]
+            await self._rebatch(connection, batch, later, now)
+            if finished:
+                await _finish(connection, batch, now)
+
+    async def sending_campaigns(self) -> frozenset[int]:
+        """See ``esp.ports.outbox.Outbox.sending_campaigns``."""
+        async with self._database.read() as connection:
+            result = await connection.execute(
+                select(campaigns.c.id).where(campaigns.c.state == CampaignState.SENDING.value)
+            )
+            return frozenset(result.scalars())
+
+    async def leased_to(self, owner: str) -> tuple[ClaimedBatch, ...]:
+        """See ``esp.ports.outbox.Outbox.leased_to``."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(batches).where(batches.c.state == "leased", batches.c.owner == owner).order_by(batches.c.id)
+            )
+            return tuple(ClaimedBatch(row.id, row.workspace_id, row.campaign_id, row.provider, row.size, row.owner,
+                                      row.fence, row.lease_until) for row in rows)
+
+    async def _rebatch(
+        self, connection: AsyncConnection, batch: ClaimedBatch, later: Sequence[tuple[OutboxRow, datetime]],
+        now: datetime,
+    ) -> None:
+        """Gather deliveries by provider and time into batches, joining such as are there and not full."""
+        groups: dict[tuple[str, datetime], list[int]] = defaultdict(list)
+        for row, due_at in later:
+            groups[row.provider, _gathered(due_at, now)].append(row.delivery_id)
+        moves: list[tuple[int, datetime, int]] = []
+        for (provider, due_at), ids in sorted(groups.items()):
+            while ids:
+                batch_id, room = await self._room(connection, batch, provider, due_at)
+                joining, ids = ids[:room], ids[room:]
+                moves += [(batch_id, due_at, delivery_id) for delivery_id in joining]
+                await connection.execute(
+                    update(batches).where(batches.c.id == batch_id).values(size=batches.c.size + len(joining))
+                )
+        if not moves:
+            return
+        if self._database.dialect == "sqlite":
+            await connection.exec_driver_sql(
+                _REBATCH_SQLITE, [(batch_id, sqlite_instant(due), delivery) for batch_id, due, delivery in moves]
+            )
+        else:
+            await connection.exec_driver_sql(_REBATCH_POSTGRES, tuple(map(list, zip(*moves, strict=True))))
+
+    async def _room(
+        self, connection: AsyncConnection, batch: ClaimedBatch, provider: str, due_at: datetime
+    ) -> tuple[int, int]:
+        """A ready batch of this campaign, provider and time, locked, and how many more it takes."""
+        found = (await connection.execute(
+            select(batches.c.id, batches.c.size).where(
+                batches.c.state == "ready", batches.c.due_at == due_at, batches.c.campaign_id == batch.campaign_id,
+                batches.c.provider == provider, batches.c.size < self._batch_size, batches.c.id != batch.id,
+            ).limit(1).with_for_update(skip_locked=True)
+        )).first()
+        if found is not None:
+            return found.id, self._batch_size - found.size
+        created = await connection.execute(batches.insert().values(
+            workspace_id=batch.workspace_id, campaign_id=batch.campaign_id, provider=provider, state="ready",
+            due_at=due_at, size=0,
+        ).returning(batches.c.id))
+        return created.scalar_one(), self._batch_size
+
+
+def _claimable(now: datetime, avoid_providers: Collection[str]) -> Select[Any]:
+    table = batches.c
+    return (
+        select(batches).join(campaigns, campaigns.c.id == table.campaign_id)
+        .where(
+            campaigns.c.state == CampaignState.SENDING.value,
+            or_(and_(table.state == "ready", table.due_at <= now),
+                and_(table.state == "leased", table.lease_until < now)),
+            table.provider.not_in(sorted(avoid_providers)),
+        )
+        .order_by(table.due_at, table.id).limit(1)
+    )
+
+
+def _held(batch: ClaimedBatch) -> ColumnElement[bool]:
+    """The guard of every late write: a zombie's batch has another owner or a higher fence by now."""
+    table = batches.c
+    return and_(table.id == batch.id, table.owner == batch.owner, table.fence == batch.fence, table.state == "leased")
+
+
+async def _finish(connection: AsyncConnection, batch: ClaimedBatch, now: datetime) -> None:
+    left = await connection.scalar(
+        select(func.count()).where(deliveries.c.batch_id == batch.id, deliveries.c.state.in_(_OPEN))
+    )
+    ending: dict[str, Any] = {"state": "ready", "due_at": now, "size": left} if left else {"state": "done"}
+    await connection.execute(
+        update(batches).where(batches.c.id == batch.id).values(owner="", lease_until=None, **ending)
+    )
+
+
+async def _audience_of(connection: AsyncConnection, batch: ClaimedBatch) -> tuple[list[int], Mapping[str, Any] | None]:
+    """The campaign's included lists; and for a test send (which has none) the sample fields it shows."""
+    row = (await connection.execute(
+        select(campaigns.c.include_lists, campaigns.c.test_of, campaigns.c.sample)
+        .where(campaigns.c.id == batch.campaign_id, campaigns.c.workspace_id == batch.workspace_id)
+    )).one()
+    return [int(list_id) for list_id in row.include_lists], None if row.test_of is None else row.sample or {}
+
+
+_CHECKS: Final = ("known", "suppressed", "subscribed")
+
+
+def _loading(batch: ClaimedBatch, include: Sequence[int], now: datetime) -> Select[Any]:
+    """Open deliveries with their contacts and what may stand in the way of each (the columns _CHECKS)."""
+    d, c, s = deliveries.c, contacts.c, subscriptions.c
+    key = func.coalesce(c.email_key, func.lower(d.address))
+    suppressed = suppression_rank(batch.workspace_id, include, now, key)
+    subscribed = exists().where(
+        s.contact_id == d.contact_id, s.list_id.in_(include), s.state == SubscriptionState.SUBSCRIBED.value,
+        s.workspace_id == batch.workspace_id,
+    )
+    return (
+        select(
+            d.id, d.contact_id, d.variant_id, d.address, d.domain, d.provider, d.attempts, d.created_at, d.reason,
+            d.maybe_duplicate, key.label("key"), c.email, c.first_name, c.last_name, c.city, c.country, c.language,
+            c.time_zone, c.birth_date, c.fields, c.id.is_not(None).label("known"), suppressed.label("suppressed"),
+            subscribed.label("subscribed"),
+        )
+        .select_from(deliveries.outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == batch.workspace_id)))
+        .where(d.batch_id == batch.id, d.workspace_id == batch.workspace_id, d.state.in_(_OPEN))
+        .order_by(d.id)
+    )
+
+
+def _refusal(row: Row[Any], test: bool) -> str:
+    if row.suppressed is not None:
+        return EXCLUDED_BY_RANK[row.suppressed].value
+    if not test and not (row.known and row.subscribed):
+        return ExclusionReason.UNSUBSCRIBED.value  # somebody who was erased meanwhile is on no list either
+    return ""
+
+
+def _outbox_row(row: Row[Any], sample: Mapping[str, Any] | None) -> OutboxRow:
+    fields = sample if sample is not None else {
+        **(row.fields or {}), "first_name": row.first_name, "last_name": row.last_name, "email": row.email,
+        "city": row.city, "country": row.country, "language": row.language, "time_zone": row.time_zone,
+        "birth_date": row.birth_date,
+    }
+    return OutboxRow(
+        row.id, row.contact_id, row.variant_id, row.address, row.key, row.domain, row.provider, row.attempts,
+        row.created_at, row.reason, row.maybe_duplicate, _refusal(row, sample is not None), fields,
+    )
+
+
+def _event(batch: ClaimedBatch, outcome: Outcome) -> NewEvent:
+    row = outcome.row
+    detail: dict[str, Any] = {"attempt": row.attempts + 1 if outcome.tried else row.attempts}
+    for name in ("reason", "rule", "code", "reply", "host", "tls", "maybe_duplicate"):
+        if value := getattr(outcome, name):
+            detail[name] = value
+    assert (outcome.due_at is not None) == (outcome.type is EventType.DEFERRED)
+    return NewEvent(outcome.type, outcome.at, batch.workspace_id, batch.campaign_id, row.delivery_id, row.contact_id,
+                    row.variant_id, provider=row.provider, detail=detail)
+
+
+def _gathered(due_at: datetime, now: datetime) -> datetime:
+    """``due_at`` rounded up by a tenth of the wait: what is deferred at nearly the same time makes one batch."""
+    step = min(60.0, max(1.0, (due_at - now).total_seconds() / 10))
+    step = float(round(step))
+    return datetime.fromtimestamp(-(-due_at.timestamp() // step) * step, due_at.tzinfo)
