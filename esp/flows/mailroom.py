@@ -1,0 +1,128 @@
+"""The way of a message in: kept by the MX, recognised, correlated, judged like any other refusal, applied, filed.
+
+Only a token of ours ties a message to a delivery, and only a report by it changes anything: whatever else is written in
+a message is a stranger's word (a forged bounce must not silence a subscriber).
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from esp.app import App
+from esp.inbound.correlate import addressed
+from esp.inbound.recognise import Mailbox, Recognition
+from esp.inbound.report import Complaint, RecipientReport
+from esp.inbound.service import Reader
+from esp.model.contact import SuppressionReason
+from esp.model.delivery import TRANSITIONS, DeliveryState, EventType, NewEvent
+from esp.model.verdict import Permanence, Verdict
+from esp.ports.engagement import Withdrawal
+from esp.ports.ledger import NewSuppression
+from esp.ports.mailroom import Filed, InboundKind, InboundMessage, Outcome, ReportedDelivery
+from esp.verdict import hard, judge_status
+from esp.wire.tokens import Claims
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 50
+OLDEST: Final = timedelta(days=30)  # no server tries for longer; what reports on an older mail is a replay
+_REPLY_LENGTH: Final = 500
+# Judged as bad news of the address: ``not-spam`` (RFC 5965 section 7.3) is the opposite of a complaint.
+_COMPLAINTS: Final = frozenset(("abuse", "fraud", "virus", "other", "opt-out", "opt-out-list", ""))
+
+
+async def process_new(app: App, reader: Reader) -> bool:
+    """Judge some messages that the MX kept; True where more may wait. A crash in between changes nothing twice."""
+    waiting = await app.store.mailroom.waiting(BATCH)
+    for message in waiting:
+        filed = await _process(app, reader, message)
+        await app.store.mailroom.file((filed,))
+        log.info("inbound_filed", message=filed.id, kind=filed.kind.value, outcome=filed.outcome.value,
+                 delivery=filed.delivery_id)
+    return len(waiting) == BATCH
+
+
+async def _process(app: App, reader: Reader, message: InboundMessage) -> Filed:
+    to = addressed(app.tokens, message.recipients)
+    found = await reader.recognise(message.raw, to.mailbox, not message.mail_from)
+    claims = to.claims
+    if found.kind is InboundKind.COMPLAINT and claims is None and found.complaint is not None:
+        claims = addressed(app.tokens, found.complaint.evidence).claims
+    delivery = await _delivery(app, claims)
+    if delivery is None:
+        trusted = found.kind in (InboundKind.POSTMASTER, InboundKind.OTHER, InboundKind.UNREADABLE)
+        return Filed(message.id, found.kind, Outcome.FILED if trusted else Outcome.UNTRUSTED)
+    outcome = await _apply(app, message, to.mailbox, found, delivery)
+    return Filed(message.id, found.kind, outcome, delivery.workspace_id, delivery.id)
+
+
+async def _delivery(app: App, claims: Claims | None) -> ReportedDelivery | None:
+    if claims is None:
+        return None
+    return await app.store.mailroom.delivery(claims.workspace_id, claims.campaign_id, claims.delivery_id)
+
+
+async def _apply(
+    app: App, message: InboundMessage, mailbox: Mailbox, found: Recognition, delivery: ReportedDelivery
+) -> Outcome:
+    match found.kind:
+        case InboundKind.UNSUBSCRIBE:  # works for as long as somebody has the mail, so it is never too old
+            changed = await app.store.engagement.unsubscribe(Withdrawal(
+                delivery.workspace_id, delivery.campaign_id, delivery.id, message.received_at, "mailto",
+            ))
+            return Outcome.APPLIED if changed else Outcome.UNCHANGED
+        case InboundKind.BOUNCE | InboundKind.COMPLAINT if message.received_at - delivery.created_at > OLDEST:
+            return Outcome.TOO_OLD
+        case InboundKind.BOUNCE if mailbox is Mailbox.RETURN_PATH:
+            return await _bounce(app, message, found.reports, delivery)
+        case InboundKind.COMPLAINT if found.complaint is not None:
+            return await _complain(app, message, found.complaint, delivery)
+        case _:
+            return Outcome.FILED
+
+
+async def _bounce(
+    app: App, message: InboundMessage, reports: Iterable[RecipientReport], delivery: ReportedDelivery
+) -> Outcome:
+    judged = ((report, judge_status(report.status, report.action, report.diagnostic)) for report in reports)
+    final = next(((report, verdict) for report, verdict in judged if _is_final(report, verdict)), None)
+    # Without a final word it is a delay, a success, or nothing that a machine can read; without an arrow in the table
+    # it is a second report, or one on a mail that never left.
+    if final is None or (DeliveryState(delivery.state), EventType.BOUNCED) not in TRANSITIONS:
+        return Outcome.UNCHANGED
+    report, verdict = final
+    reply = " ".join(part for part in (report.status, report.diagnostic) if part)[:_REPLY_LENGTH]
+    event = _event(delivery, message, EventType.BOUNCED, {
+        "reason": verdict.reason.value, "reply": reply, "rule": verdict.rule, "reported": True,
+    })
+    suppressions = [_suppression(delivery, SuppressionReason.HARD_BOUNCE, reply)] if hard(verdict) else []
+    applied = await app.store.ledger.apply((event,), suppressions)
+    return Outcome.APPLIED if applied else Outcome.UNCHANGED
+
+
+def _is_final(report: RecipientReport, verdict: Verdict) -> bool:
+    """Whether the report says that the mail will not arrive. Transient trouble counts only where ``failed`` ends it."""
+    return report.action in ("failed", "") and verdict.permanence is Permanence.PERMANENT
+
+
+async def _complain(app: App, message: InboundMessage, complaint: Complaint, delivery: ReportedDelivery) -> Outcome:
+    if complaint.type not in _COMPLAINTS:
+        return Outcome.FILED
+    event = _event(delivery, message, EventType.COMPLAINED, {"reason": complaint.type})
+    applied = await app.store.ledger.apply((event,), (_suppression(delivery, SuppressionReason.COMPLAINT, ""),))
+    return Outcome.APPLIED if applied else Outcome.UNCHANGED
+
+
+def _event(
+    delivery: ReportedDelivery, message: InboundMessage, kind: EventType, detail: dict[str, object]
+) -> NewEvent:
+    return NewEvent(
+        kind, message.received_at, delivery.workspace_id, delivery.campaign_id, delivery.id, delivery.contact_id,
+        delivery.variant_id, provider=delivery.provider, detail={**detail, "inbound": message.id},
+    )
+
+
+def _suppression(delivery: ReportedDelivery, reason: SuppressionReason, note: str) -> NewSuppression:
+    return NewSuppression(delivery.workspace_id, delivery.email_key, reason, delivery.id, note=note)
