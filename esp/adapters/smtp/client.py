@@ -1,0 +1,153 @@
+"""From a target to a greeted session: connect, EHLO or HELO, STARTTLS where it is to be had."""
+
+import asyncio
+import ssl
+from functools import lru_cache
+from ipaddress import ip_address
+
+from esp.adapters.smtp.connection import Connection
+from esp.adapters.smtp.replies import RawReply, to_reply
+from esp.adapters.smtp.session import Offer, SmtpSession, parse_offer
+from esp.adapters.smtp.timeouts import Timeouts
+from esp.adapters.smtp.wire import hello_name
+from esp.model.attempt import Attempt, Failure, Phase
+from esp.ports.network import ConnectError, Target, TlsPolicy
+
+
+@lru_cache(maxsize=2)
+def _context(verified: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not verified:
+        # RFC 7435: any encryption is better than none, and a strict check would only lead back to none.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _failed(target: Target, phase: Phase, failure: Failure, detail: str, tls: str = "") -> ConnectError:
+    return ConnectError(Attempt(phase, None, failure, False, detail, target.host, target.address, tls))
+
+
+def _refused(target: Target, phase: Phase, answer: RawReply, tls: str = "") -> ConnectError:
+    return ConnectError(Attempt(phase, to_reply(answer), None, False, "", target.host, target.address, tls))
+
+
+class SmtpTransport:
+    """Opens sessions. ``verified`` replaces the trust store of the VERIFIED policy, for private authorities."""
+
+    def __init__(self, timeouts: Timeouts | None = None, verified: ssl.SSLContext | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._verified = verified
+
+    async def connect(self, target: Target) -> SmtpSession:
+        """A session with ``target``; raises ConnectError.
+
+        Where TLS is opportunistic and breaks, one connection in the clear follows: the alternative is no mail. Where it
+        is required, nothing is ever sent without it.
+        """
+        try:
+            return await self._open(target, target.tls)
+        except ConnectError as error:
+            if target.tls is not TlsPolicy.OPPORTUNISTIC or error.attempt.failure is not Failure.TLS:
+                raise
+        return await self._open(target, TlsPolicy.NONE)
+
+    async def _open(self, target: Target, policy: TlsPolicy) -> SmtpSession:
+        name = hello_name(target.hello_name)
+        connection = await self._dial(target)
+        try:
+            await self._greeting(connection, target)
+            offer = await self._hello(connection, target, name)
+            tls = ""
+            if policy is not TlsPolicy.NONE and await self._may_encrypt(connection, target, policy, offer):
+                tls = await self._encrypt(connection, target, policy)
+                offer = await self._hello(connection, target, name)
+            return SmtpSession(connection, target, offer, self._timeouts, tls)
+        except BaseException:
+            connection.abort()
+            raise
+
+    async def _dial(self, target: Target) -> Connection:
+        loop = asyncio.get_running_loop()
+        source = (target.source, 0) if target.source else None
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._timeouts), target.address, target.port, local_addr=source
+                )
+        except TimeoutError:
+            raise _failed(target, Phase.CONNECT, Failure.TIMEOUT, f"{target.address} does not answer") from None
+        except ConnectionRefusedError as error:
+            raise _failed(target, Phase.CONNECT, Failure.REFUSED, str(error)) from None
+        except OSError as error:
+            raise _failed(target, Phase.CONNECT, Failure.UNREACHABLE, str(error)) from None
+        return connection
+
+    async def _greeting(self, connection: Connection, target: Target) -> None:
+        answers = await connection.answers(1, self._timeouts.greeting)
+        if not answers:
+            raise self._broken(connection, target, Phase.GREETING)
+        if answers[0][0] != 220:
+            raise _refused(target, Phase.GREETING, answers[0])
+
+    async def _hello(self, connection: Connection, target: Target, name: bytes) -> Offer:
+        connection.ask(b"EHLO " + name + b"\r\n")
+        answers = await connection.answers(1, self._timeouts.hello)
+        if answers and answers[0][0] == 250:
+            return parse_offer(answers[0][1])
+        if answers and answers[0][0] // 100 == 5:
+            # A server from before 1995, or a firewall that plays one (RFC 5321 section 3.2).
+            connection.ask(b"HELO " + name + b"\r\n")
+            answers = await connection.answers(1, self._timeouts.hello)
+            if answers and answers[0][0] == 250:
+                return Offer()
+        if not answers:
+            raise self._broken(connection, target, Phase.HELLO)
+        raise _refused(target, Phase.HELLO, answers[0])
+
+    async def _may_encrypt(self, connection: Connection, target: Target, policy: TlsPolicy, offer: Offer) -> bool:
+        """Whether the handshake comes next; raises where TLS must be and is not to be had."""
+        needed = policy is not TlsPolicy.OPPORTUNISTIC
+        if not offer.starttls:
+            if needed:
+                raise _failed(target, Phase.STARTTLS, Failure.TLS, f"{target.host} does not offer STARTTLS")
+            return False
+        connection.ask(b"STARTTLS\r\n")
+        answers = await connection.answers(1, self._timeouts.hello)
+        if not answers:
+            raise self._broken(connection, target, Phase.STARTTLS)
+        if answers[0][0] == 220:
+            return True
+        if needed:
+            raise _failed(target, Phase.STARTTLS, Failure.TLS, f"{target.host} answered {to_reply(answers[0])}")
+        return False
+
+    async def _encrypt(self, connection: Connection, target: Target, policy: TlsPolicy) -> str:
+        verified = policy is TlsPolicy.VERIFIED
+        context = (self._verified if verified else None) or _context(verified)
+        server_name: str | None = target.server_name or target.host
+        try:
+            ip_address(server_name or "")
+            server_name = server_name if verified else None  # no name is sent for an address (RFC 6066 section 3)
+        except ValueError:
+            pass
+        # What came in the clear behind the 220 must not be taken for an answer inside TLS.
+        connection.forget()
+        if connection.transport is None or connection.failure is not None:
+            raise self._broken(connection, target, Phase.STARTTLS)
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(
+                connection.transport, connection, context, server_hostname=server_name,
+                ssl_handshake_timeout=self._timeouts.tls,
+            )
+        except (OSError, ssl.SSLError) as error:
+            raise _failed(target, Phase.STARTTLS, Failure.TLS, str(error) or type(error).__name__) from None
+        if transport is None:  # asyncio's answer to a peer that left during the handshake
+            raise _failed(target, Phase.STARTTLS, Failure.TLS, "the server closed the connection in the handshake")
+        connection.transport = transport
+        return str(transport.get_extra_info("ssl_object").version() or "TLS")
+
+    @staticmethod
+    def _broken(connection: Connection, target: Target, phase: Phase) -> ConnectError:
+        return _failed(target, phase, connection.failure or Failure.CLOSED, connection.detail)
