@@ -20,7 +20,7 @@ await mkdir(out, { recursive: true });
 
 const bundle = await esbuild.build({
   absWorkingDir: here,
-  entryPoints: ["src/app.js", "src/theme.js", "src/app.css"],
+  entryPoints: ["src/app.js", "src/app.css"],
   outdir: out,
   bundle: true,
   splitting: true,

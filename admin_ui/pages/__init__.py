@@ -1,0 +1,11 @@
+"""The pages, one module a screen group: a new one is listed here, its templates stand in the folder of its name."""
+
+from typing import Final
+
+from admin_ui.page import Routes
+from admin_ui.pages import account, domains, guide, home, login, setup, team, workspace
+
+ALL: Final[tuple[Routes, ...]] = (
+    login.routes, setup.routes, home.routes, guide.routes,
+    domains.routes, team.routes, workspace.routes, account.routes,
+)

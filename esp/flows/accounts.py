@@ -49,7 +49,7 @@ def _verify(password_hash: str, password: str) -> bool:
 
 
 def new_password() -> str:
-    """A password nobody chose, easy to read out: five groups of four letters and digits without look-alikes (98 bits)."""
+    """A password nobody chose, easy to read out: five groups of four signs without look-alikes (98 bits)."""
     alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(4)) for _ in range(5))
 

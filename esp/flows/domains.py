@@ -34,7 +34,7 @@ class RecordState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DnsRecord:
-    """One record to publish. ``purpose`` names it; ``required`` ones must be found before the domain counts as ready."""
+    """One record to publish. ``required`` ones must be found before the domain counts as ready."""
 
     purpose: str
     type: str
@@ -129,7 +129,8 @@ async def check_domain(app: App, workspace_id: int, public_id: str) -> SendingDo
     now = app.clock.now()
     checks = await asyncio.gather(*(
         _check_record(app.resolver, record, by_name.get(record.name), now) for record in expected))
-    ready = all(check.state is RecordState.FOUND for record, check in zip(expected, checks, strict=True) if record.required)
+    ready = all(
+        check.state is RecordState.FOUND for record, check in zip(expected, checks, strict=True) if record.required)
     result = {"records": [asdict(check) for check in checks]}
     await app.store.domains.record_check(workspace_id, domain.id, result, now, verified=ready)
     return await app.store.domains.get(workspace_id, public_id)
@@ -151,7 +152,7 @@ async def _check_record(
         found = await _published(resolver, record)
     except DnsError as error:
         if not error.permanent:
-            return RecordCheck(record.purpose, RecordState.UNKNOWN, (), f"DNS did not answer, so nothing is known: {error}")
+            return _check(record, RecordState.UNKNOWN, (), f"DNS did not answer, so nothing is known: {error}")
         found = ()
     if key is not None:
         return _judge_dkim(record, key, found, now)
@@ -172,25 +173,39 @@ async def _published(resolver: Resolver, record: DnsRecord) -> tuple[str, ...]:
             return await resolver.addresses(record.name)
 
 
+def _check(record: DnsRecord, state: RecordState, found: tuple[str, ...], advice: str = "") -> RecordCheck:
+    return RecordCheck(record.purpose, state, found, advice)
+
+
 def _missing(record: DnsRecord) -> RecordCheck:
-    return RecordCheck(record.purpose, RecordState.MISSING, (), "Not published yet. New records can take some minutes, rarely hours.")
+    return _check(record, RecordState.MISSING, (), "Not published yet. New records take some minutes, rarely hours.")
+
+
+def _doubled(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
+    # RFC 6376 section 3.6.2.2, RFC 7208 section 4.5, RFC 9989: more than one record is an error or undefined.
+    advice = "More than one such record stands here, and receivers then take none of them. Keep one."
+    return _check(record, RecordState.DIFFERS, found, advice)
 
 
 def _judge_dkim(record: DnsRecord, key: SigningKey, found: tuple[str, ...], now: datetime) -> RecordCheck:
-    """Sign a probe with our key and let dkimpy verify it against what is published: the very thing a receiver does."""
+    """Sign a probe with our key and let dkimpy verify it with what is published: the very thing a receiver does."""
     ours = tuple(text for text in found if "p=" in text.replace(" ", ""))
     if not ours:
         return _missing(record)
     if len(ours) > 1:
-        return RecordCheck(record.purpose, RecordState.DIFFERS, ours, "Two keys stand at this name; receivers then take neither. Keep the one below.")
+        return _doubled(record, ours)
     if _probe_verifies(key, ours[0], now):
-        return RecordCheck(record.purpose, RecordState.FOUND, ours, "A test signature was verified with the published key.")
-    return RecordCheck(record.purpose, RecordState.DIFFERS, ours, "A test signature does not match this key. Compare the value letter by letter; some panels cut it at 255 characters.")
+        return _check(record, RecordState.FOUND, ours, "A test signature was verified with the published key.")
+    return _check(record, RecordState.DIFFERS, ours, (
+        "A test signature does not match this key. Compare the values; some panels cut them at 255 signs."))
 
 
 def _probe_verifies(key: SigningKey, published: str, now: datetime) -> bool:
     body = b"A probe.\r\n"
-    headers = [(b"From", f"probe@{key.domain}".encode()), (b"Subject", b"Probe"), (b"Date", now.strftime("%a, %d %b %Y %H:%M:%S +0000").encode())]
+    headers = [
+        (b"From", f"probe@{key.domain}".encode()), (b"Subject", b"Probe"),
+        (b"Date", f"{now:%a, %d %b %Y %H:%M:%S} +0000".encode()),
+    ]
     signature = signer_for(key).sign(headers, body_hash(body), int(now.timestamp()))
     message = signature + b"".join(name + b": " + value + b"\r\n" for name, value in headers) + b"\r\n" + body
     try:
@@ -204,11 +219,11 @@ def _judge_spf(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
     if not policies:
         return _missing(record)
     if len(policies) > 1:
-        return RecordCheck(record.purpose, RecordState.DIFFERS, policies, "Two SPF records stand here; receivers then take neither (RFC 7208). Keep one.")
+        return _doubled(record, policies)
     mechanism = record.value.split()[1]
-    if mechanism in policies[0].lower().split() or f"+{mechanism}" in policies[0].lower().split():
-        return RecordCheck(record.purpose, RecordState.FOUND, policies)
-    return RecordCheck(record.purpose, RecordState.DIFFERS, policies, f"Add {mechanism} to this record, before its all.")
+    if {mechanism, f"+{mechanism}"} & set(policies[0].lower().split()):
+        return _check(record, RecordState.FOUND, policies)
+    return _check(record, RecordState.DIFFERS, policies, f"Add {mechanism} to this record, before its all.")
 
 
 def _judge_mx(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
@@ -216,10 +231,10 @@ def _judge_mx(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
     # A resolver answers with the domain itself where it has an address and no MX; that is no MX of ours.
     others = tuple(text for text in found if text.split()[1] != record.name)
     if any(text.split()[1] == wanted for text in others):
-        return RecordCheck(record.purpose, RecordState.FOUND, others)
+        return _check(record, RecordState.FOUND, others)
     if not others:
         return _missing(record)
-    return RecordCheck(record.purpose, RecordState.DIFFERS, others, "Mail for this name goes elsewhere, so bounces do not arrive here.")
+    return _check(record, RecordState.DIFFERS, others, "Mail for this name goes elsewhere, so bounces get lost.")
 
 
 def _judge_dmarc(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
@@ -227,21 +242,23 @@ def _judge_dmarc(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
     if not policies:
         return _missing(record)
     if len(policies) > 1:
-        return RecordCheck(record.purpose, RecordState.DIFFERS, policies, "Two DMARC records stand here; receivers then take neither. Keep one.")
-    return RecordCheck(record.purpose, RecordState.FOUND, policies)  # whatever its policy: that is the owner's decision
+        return _doubled(record, policies)
+    return _check(record, RecordState.FOUND, policies)  # whatever its policy: that is the owner's decision
 
 
 def _judge_address(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
-    return RecordCheck(record.purpose, RecordState.FOUND, found) if found else _missing(record)
+    return _check(record, RecordState.FOUND, found) if found else _missing(record)
 
 
 def _judge_cname(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
     if not found:
         return _missing(record)
-    same = found[0] == record.value
-    return RecordCheck(record.purpose, RecordState.FOUND if same else RecordState.DIFFERS, found, "" if same else "This name leads elsewhere.")
+    if found[0] == record.value:
+        return _check(record, RecordState.FOUND, found)
+    return _check(record, RecordState.DIFFERS, found, "This name leads elsewhere.")
 
 
 _JUDGES: Final = {
-    "SPF": _judge_spf, "Return path": _judge_mx, "DMARC": _judge_dmarc, "Mail server": _judge_address, "Links": _judge_cname,
+    "SPF": _judge_spf, "Return path": _judge_mx, "DMARC": _judge_dmarc,
+    "Mail server": _judge_address, "Links": _judge_cname,
 }

@@ -1,0 +1,38 @@
+"""Server-sent events: a page that keeps itself fresh while something runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from admin_ui.page import Page
+
+KEEP_ALIVE: Final = b": here\n\n"
+
+
+async def stream(page: Page, fragments: AsyncIterator[str]) -> web.StreamResponse:
+    """Send each fragment of HTML as it comes; when ``fragments`` ends, tell the page so (event ``done``).
+
+    The iterator decides the pace. An unchanged fragment is not sent again, a comment keeps the connection instead.
+    """
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    await response.prepare(page.request)
+    last = ""
+    try:
+        async for fragment in fragments:
+            await response.write(KEEP_ALIVE if fragment == last else _event(fragment))
+            last = fragment
+        await response.write(b"event: done\ndata: \n\n")
+    except (ConnectionResetError, asyncio.CancelledError):
+        pass  # the reader left
+    finally:
+        close = getattr(fragments, "aclose", None)
+        if close is not None:
+            await close()
+    return response
+
+
+def _event(fragment: str) -> bytes:
+    # Each line of the data needs its own field; CR alone would end a line too.
+    return "".join(f"data: {line}\n" for line in fragment.splitlines()).encode() + b"\n"

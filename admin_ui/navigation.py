@@ -1,0 +1,65 @@
+"""The map of the admin: which groups and screens there are, and where the reader stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A place in the navigation; ``label`` is English and translated where it is shown."""
+
+    label: str
+    path: str
+    icon: str
+    children: tuple["Screen", ...] = ()
+    within: tuple[str, ...] = ()  # other paths that belong here too
+
+    def holds(self, path: str) -> bool:
+        """Whether ``path`` is this screen or lies under it."""
+        roots = (self.path, *self.within)
+        return any(path == root or (root != "/" and path.startswith(root + "/")) for root in roots)
+
+
+MAP: Final = (
+    Screen("Home", "/", "house"),
+    Screen("Campaigns", "/campaigns", "send"),
+    Screen("Audience", "/contacts", "users", within=("/lists", "/imports"), children=(
+        Screen("Contacts", "/contacts", "user"),
+        Screen("Lists", "/lists", "list"),
+        Screen("Import", "/imports", "upload"),
+    )),
+    Screen("Reports", "/reports", "chart-column"),
+    Screen("Settings", "/settings", "settings", children=(
+        Screen("Sending domains", "/settings/domains", "globe"),
+        Screen("Team", "/settings/team", "user-cog"),
+        Screen("Workspace", "/settings/workspace", "building-2"),
+        Screen("Your account", "/settings/account", "user"),
+    )),
+)
+
+ACTIONS: Final = (
+    Screen("New campaign", "/campaigns/new", "plus"),
+    Screen("New list", "/lists/new", "plus"),
+    Screen("Add a contact", "/contacts/new", "user-plus"),
+    Screen("Import contacts", "/imports/new", "upload"),
+    Screen("Add a sending domain", "/settings/domains/new", "plus"),
+    Screen("Invite a colleague", "/settings/team/new", "user-plus"),
+    Screen("Guide", "/docs", "book-open"),
+)
+
+
+def every_screen() -> tuple[Screen, ...]:
+    """All screens and actions flat, for the search."""
+    screens = [screen for group in MAP for screen in ((group,) if not group.children else group.children)]
+    return (*screens, *ACTIONS)
+
+
+def find_screens(query: str, translate: Callable[[str], str], limit: int = 6) -> tuple[Screen, ...]:
+    """Screens one of whose words begins with ``query``; the first few where it is empty."""
+    wanted = query.strip().lower()
+    def matches(screen: Screen) -> bool:
+        label = translate(screen.label).lower()
+        return any(word.startswith(wanted) for word in (label, *label.split()))
+
+    return tuple(filter(matches, every_screen()))[:limit]
