@@ -44,7 +44,7 @@ class SqlWalk:
         people = audience(campaign, now, 0, _EVERYBODY).subquery()
         async with self._database.read() as connection:
             rows = await connection.execute(select(people.c.reason, func.count()).group_by(people.c.reason))
-            counted: dict[str, int] = dict(rows.tuples().all())
+            counted: dict[str, int] = {row[0]: row[1] for row in rows}
         will_get = counted.pop("", 0)
         excluded = {reason: counted[reason.value] for reason in ExclusionReason if reason.value in counted}
         return Forecast(will_get + sum(excluded.values()), will_get, excluded)
@@ -174,7 +174,7 @@ class SqlWalk:
                     .where(destinations.c.domain.in_(domains[start:start + 500]),
                            destinations.c.resolved_at > fresh_after)
                 )
-                known.update(rows.tuples().all())
+                known.update((row.domain, row.provider) for row in rows)
         return known
 
     async def remember_providers(self, providers: Mapping[str, str], now: datetime) -> None:
@@ -231,4 +231,4 @@ class SqlWalk:
                 select(it.state, func.count()).where(it.campaign_id == campaign_id, it.workspace_id == workspace_id)
                 .group_by(it.state)
             )
-            return dict(rows.tuples().all())
+            return {row[0]: row[1] for row in rows}

@@ -1,0 +1,109 @@
+"""One contact's timeline in SQL: deliveries, events and consents, each read by its own key, merged newest first."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from esp.adapters.sql.schema import campaigns, consents, deliveries, events, lists
+from esp.errors import InputError
+from esp.model.delivery import DeliveryState
+from esp.ports.contacts import TimelineItem
+
+_START = 2**62
+_NEVER_SENT = (DeliveryState.SUPPRESSED.value, DeliveryState.CANCELLED.value)
+
+
+def _read_key(before: str | None) -> list[int]:
+    if before is None:
+        return [_START, _START, _START]
+    parts = before.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+        raise InputError("This place in the timeline does not exist.")
+    return [int(part) for part in parts]
+
+
+async def read_timeline(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: str | None, limit: int,
+) -> tuple[TimelineItem, ...]:
+    """See ``Contacts.timeline``. An item's key says how far each of the three sources has been read up to it."""
+    ids = _read_key(before)
+    sources = [
+        await _deliveries(connection, workspace_id, contact_id, ids[0], limit),
+        await _events(connection, workspace_id, contact_id, ids[1], limit),
+        await _consents(connection, workspace_id, contact_id, ids[2], limit),
+    ]
+    heads = [0, 0, 0]
+    items: list[TimelineItem] = []
+    while len(items) < limit:
+        left = [which for which in range(3) if heads[which] < len(sources[which])]
+        if not left:
+            break
+        newest = max(left, key=lambda which: (sources[which][heads[which]]["at"], which))
+        row = sources[newest][heads[newest]]
+        heads[newest] += 1
+        ids[newest] = row["id"]
+        items.append(TimelineItem(
+            ".".join(map(str, ids)), row["at"], row["kind"], row.get("campaign_id"), row.get("campaign_name") or "",
+            row.get("delivery_id"), row["title"] or "", row["detail"],
+        ))
+    return tuple(items)
+
+
+async def _deliveries(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+) -> list[dict[str, Any]]:
+    of = deliveries.c
+    rows = await connection.execute(
+        select(of.id, of.created_at, of.campaign_id, of.state, campaigns.c.name)
+        .join(campaigns, campaigns.c.id == of.campaign_id)
+        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before,
+               of.state.not_in(_NEVER_SENT))
+        .order_by(of.id.desc()).limit(limit)
+    )
+    return [
+        {"id": row.id, "at": row.created_at, "kind": "sent", "campaign_id": row.campaign_id, "campaign_name": row.name,
+         "delivery_id": row.id, "title": row.name, "detail": {"state": row.state}}
+        for row in rows
+    ]
+
+
+async def _events(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+) -> list[dict[str, Any]]:
+    of = events.c
+    rows = await connection.execute(
+        select(of.id, of.at, of.type, of.campaign_id, of.delivery_id, of.agent, of.link_index, of.provider, of.ip,
+               of.user_agent, of.detail, campaigns.c.name)
+        .outerjoin(campaigns, campaigns.c.id == of.campaign_id)
+        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before)
+        .order_by(of.id.desc()).limit(limit)
+    )
+    found = []
+    for row in rows:
+        detail = {**(row.detail or {}), "agent": row.agent, "link_index": row.link_index, "provider": row.provider,
+                  "ip": row.ip, "user_agent": row.user_agent}
+        found.append({
+            "id": row.id, "at": row.at, "kind": row.type, "campaign_id": row.campaign_id, "campaign_name": row.name,
+            "delivery_id": row.delivery_id, "title": row.name,
+            "detail": {name: value for name, value in detail.items() if value not in ("", None)},
+        })
+    return found
+
+
+async def _consents(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+) -> list[dict[str, Any]]:
+    of = consents.c
+    rows = await connection.execute(
+        select(of.id, of.at, of.action, of.source, of.actor, of.ip, of.wording, lists.c.name)
+        .outerjoin(lists, lists.c.id == of.list_id)
+        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before)
+        .order_by(of.id.desc()).limit(limit)
+    )
+    return [
+        {"id": row.id, "at": row.at, "kind": "consent", "title": row.name,
+         "detail": {"action": row.action, "source": row.source, "actor": row.actor, "ip": row.ip,
+                    "wording": row.wording}}
+        for row in rows
+    ]
