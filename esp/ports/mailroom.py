@@ -68,14 +68,12 @@ class ReportedDelivery:
     id: int
     workspace_id: int
     campaign_id: int
-    contact_id: int
+    contact_id: int | None
     variant_id: int
     provider: str
     email_key: str
     state: str
     created_at: datetime
-    unsubscribed: bool
-    complained: bool
 
 
 class Mailroom(Protocol):

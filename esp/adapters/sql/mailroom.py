@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, update
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import contacts, deliveries, inbound_messages, sending_domains
@@ -16,14 +16,16 @@ _DELIVERY: Final = (
     select(
         deliveries.c.id, deliveries.c.workspace_id, deliveries.c.campaign_id, deliveries.c.contact_id,
         deliveries.c.variant_id, deliveries.c.provider, deliveries.c.state, deliveries.c.created_at,
-        deliveries.c.unsubscribed_at, deliveries.c.complained_at, contacts.c.email_key,
+        deliveries.c.address, contacts.c.email_key,
     )
-    .join(contacts, contacts.c.id == deliveries.c.contact_id)
+    # Outer: the contact may be gone, or never have been one (a test send); the report is true all the same.
+    .outerjoin(contacts, and_(
+        contacts.c.id == deliveries.c.contact_id, contacts.c.workspace_id == deliveries.c.workspace_id
+    ))
     .where(
         deliveries.c.id == bindparam("delivery"),
         deliveries.c.workspace_id == bindparam("workspace"),
         deliveries.c.campaign_id == bindparam("campaign"),
-        contacts.c.workspace_id == bindparam("workspace"),
     )
 )
 
@@ -88,8 +90,8 @@ class SqlMailroom:
         if row is None:
             return None
         return ReportedDelivery(
-            row.id, row.workspace_id, row.campaign_id, row.contact_id, row.variant_id, row.provider, row.email_key,
-            row.state, row.created_at, row.unsubscribed_at is not None, row.complained_at is not None,
+            row.id, row.workspace_id, row.campaign_id, row.contact_id, row.variant_id, row.provider,
+            row.email_key or row.address.casefold(), row.state, row.created_at,
         )
 
     async def receiving_domains(self) -> frozenset[str]:

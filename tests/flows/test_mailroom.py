@@ -1,0 +1,164 @@
+"""The way of a message in: what each kind of mail changes, and that nothing else changes anything."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.schema import deliveries, subscriptions
+from esp.flows.mailroom import process_new
+from esp.inbound.service import Reader
+from esp.model.delivery import EventType, NewEvent
+from esp.ports.mailroom import NewInbound
+from esp.wire.tokens import TokenSigner
+from tests.mailroom_house import SIGNER, House, open_house, sample
+from tests.sending import event_types, states
+
+
+@pytest.fixture
+async def house(sqlite_database: Database) -> AsyncIterator[House]:
+    async with open_house(sqlite_database) as house:
+        await _deliver(house)
+        yield house
+
+
+@pytest.fixture
+async def reader() -> AsyncIterator[Reader]:
+    reader = Reader()
+    yield reader
+    await reader.close()
+
+
+async def _deliver(house: House) -> None:
+    seeded = house.sending
+    await house.app.store.ledger.apply([
+        NewEvent(EventType.DELIVERED, datetime.now(UTC), seeded.workspace_id, seeded.campaign_id, delivery)
+        for delivery in seeded.deliveries
+    ])
+
+
+async def _receive(house: House, reader: Reader, raw: bytes, to: str, mail_from: str = "") -> tuple[str, str]:
+    """Keep a message and judge it; its kind and outcome."""
+    await house.app.store.mailroom.keep(NewInbound(datetime.now(UTC), "127.0.0.9", mail_from, (to,), raw))
+    assert not await process_new(house.app, reader)
+    row = (await house.inbound())[-1]
+    assert row.state == "filed"
+    return row.kind, row.outcome
+
+
+@pytest.mark.parametrize(("name", "outcome", "bounced", "suppressed"), [
+    ("01-hard.eml", "applied", True, True),
+    ("02-mailbox-full.eml", "applied", True, False),
+    ("03-delayed.eml", "unchanged", False, False),
+    ("04-gave-up.eml", "applied", True, False),
+    ("05-delivered.eml", "unchanged", False, False),
+    ("09-prose.eml", "unchanged", False, False),
+    ("11-encoded-report.eml", "applied", True, True),
+])
+async def test_a_report_changes_what_it_proves_and_no_more(
+    house: House, reader: Reader, name: str, outcome: str, bounced: bool, suppressed: bool
+) -> None:
+    assert await _receive(house, reader, sample(name), house.return_path()) == ("bounce", outcome)
+    assert await states(house.database, house.sending.campaign_id) == (
+        {"bounced": 1, "delivered": 2} if bounced else {"delivered": 3}
+    )
+    assert await house.suppressions() == ([("orang0@warung.example", "hard_bounce")] if suppressed else [])
+
+
+async def test_a_bounce_says_why(house: House, reader: Reader) -> None:
+    await _receive(house, reader, sample("01-hard.eml"), house.return_path())
+    async with house.database.read() as connection:
+        row = (await connection.execute(select(deliveries).where(deliveries.c.state == "bounced"))).one()
+    assert row.reason == "unknown_user"
+    assert "User unknown in virtual mailbox table" in row.reply
+
+
+async def test_a_repeated_report_changes_nothing(house: House, reader: Reader) -> None:
+    await _receive(house, reader, sample("01-hard.eml"), house.return_path())
+    assert await _receive(house, reader, sample("01-hard.eml"), house.return_path()) == ("bounce", "unchanged")
+    assert (await event_types(house.database, house.sending.deliveries[0])).count("bounced") == 1
+    assert len(await house.suppressions()) == 1
+
+
+def _forged(house: House) -> list[str]:
+    seeded, other = house.sending, TokenSigner({0: bytes(32)}, 0)
+    ids = (seeded.workspace_id, seeded.campaign_id, seeded.deliveries[0])
+    good = SIGNER.return_path(*ids)
+    return [
+        f"{local}@bounce.toko.example" for local in (
+            "b-", "postmaster", good[:-1], good + "a", good[:-2] + ("aa" if good[-2:] != "aa" else "bb"),
+            other.return_path(*ids), SIGNER.return_path(ids[0] + 1, *ids[1:]),
+            SIGNER.return_path(ids[0], ids[1] + 1, ids[2]), SIGNER.return_path(ids[0], ids[1], ids[2] + 1000),
+            "u-" + good[2:], "b-" + SIGNER.unsubscribe_mailbox(*ids)[2:],
+        )
+    ]
+
+
+async def test_a_forged_or_cut_return_path_changes_nothing(house: House, reader: Reader) -> None:
+    for address in _forged(house):
+        # The valid return path stands in the body: only the envelope may tie a bounce to a delivery.
+        raw = sample("01-hard.eml", return_path=house.return_path())
+        assert await _receive(house, reader, raw, address) == ("bounce", "untrusted"), address
+    assert await states(house.database, house.sending.campaign_id) == {"delivered": 3}
+    assert await house.suppressions() == []
+
+
+async def test_a_report_on_a_mail_older_than_thirty_days_changes_nothing(house: House, reader: Reader) -> None:
+    async with house.database.write() as connection:
+        await connection.execute(update(deliveries).values(created_at=datetime.now(UTC) - timedelta(days=31)))
+    assert await _receive(house, reader, sample("01-hard.eml"), house.return_path()) == ("bounce", "too_old")
+    assert await house.suppressions() == []
+
+
+async def test_an_automatic_reply_is_filed_and_is_no_bounce(house: House, reader: Reader) -> None:
+    assert await _receive(house, reader, sample("06-vacation.eml"), house.return_path()) == ("auto_reply", "filed")
+    assert await states(house.database, house.sending.campaign_id) == {"delivered": 3}
+
+
+async def test_a_complaint_suppresses_whom_our_token_names(house: House, reader: Reader) -> None:
+    raw = sample("07-complaint.eml", return_path=house.return_path(1))
+    assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "applied")
+    assert await house.suppressions() == [("orang1@warung.example", "complaint")]
+    assert await event_types(house.database, house.sending.deliveries[1]) == ["delivered", "complained"]
+    assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "unchanged")
+
+
+async def test_a_complaint_without_our_token_changes_nothing(house: House, reader: Reader) -> None:
+    raw = sample("07-complaint.eml", return_path="b-made-up@bounce.toko.example")
+    assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "untrusted")
+    assert await house.suppressions() == []
+
+
+async def test_not_spam_is_no_complaint(house: House, reader: Reader) -> None:
+    raw = sample("08-not-spam.eml", return_path=house.return_path())
+    assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "filed")
+    assert await house.suppressions() == []
+
+
+async def test_a_mail_to_the_unsubscribe_address_unsubscribes(house: House, reader: Reader) -> None:
+    to = house.unsubscribe_address(2)
+    for spelled, outcome in ((to.upper(), "applied"), (to, "unchanged")):
+        raw = sample("10-leave.eml", unsubscribe=spelled)
+        got = await _receive(house, reader, raw, spelled, "orang2@warung.example")
+        assert got == ("unsubscribe", outcome)
+    async with house.database.read() as connection:
+        query = select(subscriptions.c.contact_id).where(subscriptions.c.state == "unsubscribed")
+        assert list((await connection.execute(query)).scalars()) == [house.sending.contacts[2]]
+    assert await event_types(house.database, house.sending.deliveries[2]) == ["delivered", "unsubscribed"]
+
+
+@pytest.mark.parametrize("name", ["06-vacation.eml", "01-hard.eml"])
+async def test_a_machines_mail_to_the_unsubscribe_address_unsubscribes_nobody(
+    house: House, reader: Reader, name: str
+) -> None:
+    _, outcome = await _receive(house, reader, sample(name), house.unsubscribe_address())
+    assert outcome == "filed"
+    assert await states(house.database, house.sending.campaign_id) == {"delivered": 3}
+    assert "unsubscribed" not in await event_types(house.database, house.sending.deliveries[0])
+
+
+async def test_mail_to_the_postmaster_is_kept_as_such(house: House, reader: Reader) -> None:
+    raw = b"From: a@warung.example\r\nSubject: hello\r\n\r\nIs anybody there?\r\n"
+    assert await _receive(house, reader, raw, "postmaster@toko.example", "a@warung.example") == ("postmaster", "filed")
