@@ -52,7 +52,8 @@ def freeze(
     """Compile ``draft``; its links are numbered from ``first_link_index`` in the order of the mail.
 
     ``known_fields`` are the names of the workspace's own contact fields. Warnings stay on the result; raises
-    ContentError with all problems, errors first, where the draft cannot be sent.
+    ContentError with all problems, errors first, where the draft cannot be sent. For content that a stranger wrote use
+    ``service.ContentService.check``: a document made for it can crash the MJML parser and the process with it.
     """
     compiled, problems = inspect(draft, first_link_index=first_link_index, known_fields=known_fields, facts=facts)
     if compiled is None:

@@ -32,13 +32,13 @@ class Shield:
     """The merge fields of one text, by number. Words outside of it are the text's own."""
 
     fields: list[str] = field(default_factory=list)
-    statements: list[int] = field(default_factory=list)
+    statements: set[int] = field(default_factory=set)
 
     def _word(self, source: str, statement: bool) -> str:
         number = len(self.fields)
         self.fields.append(source)
         if statement:
-            self.statements.append(number)
+            self.statements.add(number)
         return f"{_OPEN}{number}{_CLOSE}"
 
     def cover(self, source: str, environment: Environment = ENVIRONMENT) -> str:
@@ -78,7 +78,7 @@ class Shield:
         """Raise ShieldError where statements were lost, doubled or moved."""
         found = [int(w[1]) for w in WORD.finditer(text) if self.is_statement(int(w[1]))]
         if found != sorted(self.statements):
-            lost = sorted(set(self.statements) - set(found))
+            lost = sorted(self.statements - set(found))
             which = self.fields[lost[0]] if lost else "one of the {% ... %} blocks"
             raise ShieldError(f"{which} stands where HTML does not allow text; put it around whole elements or rows.")
 

@@ -13,12 +13,11 @@ import turbohtml
 from esp.compose.shield import WORD, Shield, tokens
 
 _BLOCKS: Final = frozenset(
-    "address article aside blockquote center dd div dl dt fieldset figure footer form header hr main nav ol p pre section "
-    "table tbody tr ul h1 h2 h3 h4 h5 h6 li title".split()
+    ["address", "article", "aside", "blockquote", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "header", "hr", "main", "nav", "ol", "p", "pre", "section", "table", "tbody", "tr", "ul", "h1", "h2", "h3", "h4", "h5", "h6", "li", "title"]
 )
-_APART: Final = frozenset("p h1 h2 h3 h4 h5 h6 ul ol table blockquote".split())
-_SILENT: Final = frozenset("style script head title template noscript object textarea select".split())
-_VOID: Final = frozenset("area base br col embed hr img input link meta source track wbr".split())
+_APART: Final = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockquote"])
+_SILENT: Final = frozenset(["style", "script", "head", "title", "template", "noscript", "object", "textarea", "select"])
+_VOID: Final = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _SLOT: Final = re.compile("\ue002[0-9]+\ue003")
 # Letters that only space out a preheader.

@@ -17,6 +17,8 @@ MAXIMUM_ITERATIONS: Final = 10_000
 MAXIMUM_MADE: Final = 4_000_000  # characters made by expressions
 MAXIMUM_OUTPUT: Final = 1_000_000  # characters or octets written by values
 
+_SHORT: Final = 256
+
 Scope = dict[str, Any]
 
 
@@ -50,9 +52,9 @@ class Budget:
                 raise MergeLimitError("The merge fields of the template make too much text.")
 
     def make(self, value: Any) -> Any:
-        """Count ``value`` as made; long text is cut."""
+        """Count ``value`` as made; text that is too long is refused, so that nobody gets half of it."""
         if isinstance(value, str) and len(value) > MAXIMUM_TEXT:
-            value = value[:MAXIMUM_TEXT]
+            raise MergeLimitError(_TOO_LONG)
         self.spend(value)
         return value
 
@@ -78,9 +80,22 @@ def _get(box: Any, key: Any) -> Any:
     return None
 
 
+_TOO_LONG: Final = f"A merge field makes text of more than {MAXIMUM_TEXT:,} characters."
+
+
+def _joined(left: str, right: str) -> str:
+    if len(left) + len(right) > MAXIMUM_TEXT:
+        raise MergeLimitError(_TOO_LONG)
+    return left + right
+
+
 def _arithmetic(operator: str, left: Any, right: Any) -> Any:
     if operator == "+" and (isinstance(left, str) or isinstance(right, str)):
-        return to_text(left) + to_text(right) if len(to_text(left)) + len(to_text(right)) <= MAXIMUM_TEXT else None
+        return _joined(to_text(left), to_text(right))
+    if operator == "*" and isinstance(left, str) and isinstance(right, int):
+        if len(left) * right > MAXIMUM_TEXT:
+            raise MergeLimitError(_TOO_LONG)
+        return left * right
     a, b = number(left), number(right)
     if a is None or b is None:
         return None
@@ -157,7 +172,7 @@ def compile_expression(tree: Tree) -> Expression:
             return _compile_compare(tree)
         case "~":
             parts = [compile_expression(part) for part in tree[1]]
-            return lambda scope, budget: budget.make("".join([to_text(budget.make(p(scope, budget))) for p in parts]))
+            return _compile_concat(parts)
         case "list":
             items = [_compile_item(item) for item in tree[1]]
             return lambda scope, budget: budget.make([item(scope, budget) for item in items])
@@ -169,6 +184,21 @@ def compile_expression(tree: Tree) -> Expression:
             return lambda scope, budget: budget.make(_arithmetic(operator, left(scope, budget), right(scope, budget)))
         case _:
             raise ValueError(f"unknown node {kind!r}")
+
+
+def _compile_concat(parts: list[Expression]) -> Expression:
+    def concat(scope: Scope, budget: Budget) -> str:
+        made: list[str] = []
+        size = 0
+        for part in parts:
+            made.append(to_text(part(scope, budget)))
+            size += len(made[-1])
+            if size > MAXIMUM_TEXT:
+                raise MergeLimitError(_TOO_LONG)
+        text: str = budget.make("".join(made))
+        return text
+
+    return concat
 
 
 def _compile_item(tree: Tree) -> Expression:
@@ -212,6 +242,9 @@ def _compile_filter(tree: Tree) -> Expression:
     args = [compile_expression(arg) for arg in tree[3]]
     kwargs = [(name, compile_expression(value)) for name, value in tree[4]]
 
+    if not kwargs and all(arg[0] == "c" for arg in tree[3]):
+        return _constant_filter(function, inner, tuple(arg[1] for arg in tree[3]))
+
     def apply(scope: Scope, budget: Budget) -> Any:
         value = inner(scope, budget)
         budget.spend(value)
@@ -222,6 +255,23 @@ def _compile_filter(tree: Tree) -> Expression:
         except (TypeError, ValueError, OverflowError):
             return None
         return budget.make(result)
+
+    return apply
+
+
+def _constant_filter(function: Callable[..., Any], inner: Expression, constants: tuple[Any, ...]) -> Expression:
+    """The common case, ``contact.first_name | default("friend")``, without evaluating what never changes."""
+
+    def apply(scope: Scope, budget: Budget) -> Any:
+        value = inner(scope, budget)
+        # Short values are not worth counting: the number of nodes that make them is bounded already.
+        if value.__class__ is not str or len(value) > _SHORT:
+            budget.spend(value)
+        try:
+            result = function(value, *constants)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return result if result.__class__ is str and len(result) <= _SHORT else budget.make(result)
 
     return apply
 
@@ -298,6 +348,13 @@ def _compile_node(node: Tree, coding: Coding[Any]) -> Step:
     match node[0]:
         case "o":
             return _compile_output(node, coding)
+        case "ready":
+            ready = node[1]
+
+            def append_ready(scope: Scope, budget: Budget, out: list[Any]) -> None:
+                out.append(scope[ready])
+
+            return append_ready
         case "set":
             name, value = node[1], compile_expression(node[2])
 

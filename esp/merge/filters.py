@@ -158,6 +158,6 @@ TESTS: Final[dict[str, Callable[..., bool]]] = {
     "divisibleby": lambda value, by: _is_number(value) and _is_number(by) and by != 0 and value % by == 0,
     "lower": lambda value: to_text(value).islower(),
     "upper": lambda value: to_text(value).isupper(),
-    "in": lambda value, box: isinstance(box, (list, dict)) and value in box or isinstance(box, str) and to_text(value) in box,
+    "in": lambda value, box: (isinstance(box, (list, dict)) and value in box) or (isinstance(box, str) and to_text(value) in box),
     "equalto": lambda value, other: bool(value == other),
 }  # fmt: skip

@@ -5,7 +5,7 @@ characters, which the author's text is cleaned of first.
 """
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -39,7 +39,8 @@ class Frozen:
 
     def dump(self) -> bytes:
         """JSON octets, the same for the same content."""
-        return orjson.dumps({"version": VERSION, **asdict(self)}, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
+        content = {name: getattr(self, name) for name in self.__slots__}
+        return orjson.dumps({"version": VERSION, **content}, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
 
     @classmethod
     def load(cls, payload: bytes) -> "Frozen":

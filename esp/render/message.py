@@ -4,6 +4,8 @@ Three steps that can be timed apart: ``merge`` (values into the encoded parts), 
 hash and signatures). What all recipients share is encoded once, in the constructor.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -21,14 +23,20 @@ from esp.model.content import CompiledVariant, Envelope, OutgoingMessage, Recipi
 from esp.wire import headers as wire
 from esp.wire.dkim import body_hash, relaxed_header, signer_for
 from esp.wire.mime import ALTERNATIVE, TEXT_ONLY
-from esp.wire.quoted_printable import encode_piece
+from esp.wire.quoted_printable import SOFT_BREAK, encode_piece
 from esp.wire.tokens import Purpose, TokenSigner
 
-_CLICK: Final = ["o", ["n", "_click"]]
-_OPEN: Final = ["o", ["n", "_open"]]
+# Tokens are encoded once a recipient, however many links there are: "ready" nodes append them as they are.
+_CLICK: Final = ["ready", "_click"]
+_OPEN: Final = ["ready", "_open"]
+
+# Nothing to escape for HTML, nothing to encode for quoted-printable: most names and places.
+_PLAIN_HTML: Final = re.compile(r"[ !#-%(-\-/-;?-~][ !#-%(-;?-~]{0,74}")
 
 
 def _html_piece(value: str) -> bytes:
+    if _PLAIN_HTML.fullmatch(value):
+        return value.encode("ascii") + SOFT_BREAK
     return encode_piece(html_value(value))
 
 
@@ -76,7 +84,7 @@ class Renderer:
     def _replacements(self, html: bool) -> dict[str, Tree]:
         envelope = self._envelope
         replacements: dict[str, Tree] = {}
-        for index, url in self._frozen.links.items():
+        for index in self._frozen.links:
             if envelope.track_clicks:
                 prefix = html_value(envelope.tracking_url) if html else envelope.tracking_url
                 replacements[str(index)] = [f"{prefix}/c/", _CLICK, f"/{index}"]
@@ -105,17 +113,17 @@ class Renderer:
         envelope = self._envelope
         return self._tokens.sign(purpose, envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
 
-    def scope(self, recipient: Recipient) -> Scope:
-        """The names this recipient's templates see, tokens included."""
+    def scope(self, recipient: Recipient, token_piece: Callable[[str], str | bytes] = encode_piece) -> Scope:
+        """The names this recipient's templates see; the tokens of links and pixel are given as ``token_piece`` codes."""
         envelope, links = self._envelope, self._frozen.links
         scope = contact_scope(recipient.address, recipient.fields)
         scope.update(self._facts)
         scope["unsubscribe_url"] = f"{envelope.tracking_url}/u/{self._token(Purpose.UNSUBSCRIBE, recipient)}"
         scope["view_url"] = f"{envelope.tracking_url}/v/{self._token(Purpose.VIEW, recipient)}"
         if envelope.track_opens:
-            scope["_open"] = self._token(Purpose.OPEN, recipient)
+            scope["_open"] = token_piece(self._token(Purpose.OPEN, recipient))
         if envelope.track_clicks:
-            scope["_click"] = self._token(Purpose.CLICK, recipient)
+            scope["_click"] = token_piece(self._token(Purpose.CLICK, recipient))
         else:
             scope.update({f"_link_{index}": fill_url(tree, scope) for index, tree in links.items()})
         return scope
@@ -166,7 +174,10 @@ class Renderer:
 
     def render(self, recipient: Recipient, now: datetime) -> OutgoingMessage:
         """One recipient's message, ready for the wire. ``now`` is aware. Raises MergeLimitError."""
-        merged = self.merge(recipient)
+        return self.finish(recipient, self.merge(recipient), now)
+
+    def finish(self, recipient: Recipient, merged: Merged, now: datetime) -> OutgoingMessage:
+        """What ``merge`` gave, with headers and signatures: the dearer half of ``render``, timed apart from it."""
         data = self.seal(self.assemble(recipient, merged, now), merged.body, now)
         envelope = self._envelope
         local = self._tokens.return_path(envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
@@ -184,7 +195,7 @@ class Renderer:
 
         A text-only mail becomes a ``<pre>``. The page holds the author's markup: serve it in a sandbox with a strict CSP.
         """
-        scope = self.scope(recipient)
+        scope = self.scope(recipient, str)
         replacements = {**self._replacements(html=True), "open": []}
         out: list[str] = []
         if self._frozen.html is None:
