@@ -182,9 +182,10 @@ class Engagement(Protocol):
         """All hits of the next ``deliveries`` deliveries of a campaign that have any, by delivery and time."""
         ...
 
-    async def rejudge(self, workspace_id: int, campaign_id: int, judged: Sequence[tuple[int, JudgedHit]]) -> None:
+    async def rejudge(self, workspace_id: int, campaign_id: int, judged: Sequence[tuple[int, JudgedHit]]) -> bool:
         """Give stored events (by id) their new agent and rule, with first times and tallies of their deliveries.
 
-        ``judged`` holds every hit of each delivery it touches.
+        ``judged`` holds every hit of each delivery it touches. False where a delivery got another hit meanwhile: it
+        was left as it is, so read it and judge it again.
         """
         ...

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Metric(StrEnum):
@@ -115,7 +115,8 @@ class ProviderProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A running send. ``expected`` is how many there will be in all (the walk may not have written them yet).
+    """A running send. ``expected`` is how many there will be in all: while the walk over the audience
+    still goes on, an estimate from the sizes of its lists.
 
     ``per_minute`` counts ends over the last minute; ``seconds_left`` is None where nothing moves.
     """
@@ -159,6 +160,9 @@ class PeopleFilter:
     variant_id: int | None = None
     link_index: int | None = None
     reason: str = ""
+
+
+ALL_OF_THEM: Final = PeopleFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +220,7 @@ class Reports(Protocol):
         ...
 
     async def people(
-        self, workspace_id: int, campaign_id: int, metric: Metric, part: PeopleFilter = PeopleFilter(),
+        self, workspace_id: int, campaign_id: int, metric: Metric, part: PeopleFilter = ALL_OF_THEM,
         after: int = 0, limit: int = 50,
     ) -> list[Person]:
         """The people behind a number, by key: pass the last ``Person.key`` as ``after`` for the next page."""

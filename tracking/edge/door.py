@@ -1,4 +1,4 @@
-"""The public door: open pixel, click, unsubscribe, view; each by a signed token, never waiting for the database to count.
+"""The public door: open pixel, click, unsubscribe, view; each by a signed token, never waiting for the database.
 
 What a GET does is count; only a POST changes anything (RFC 8058: in one campaign 489 of 497 unsubscriptions by GET were
 link scanners'). ``build_edge`` gives routes to mount at the root, and ``start`` and ``stop`` for the journal.

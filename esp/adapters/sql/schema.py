@@ -276,6 +276,10 @@ deliveries = Table(
     Index("ix_deliveries_batch_id", "batch_id", "id"),
     Index("ix_deliveries_contact_id", "contact_id", "id"),
     Index("ix_deliveries_campaign_state", "campaign_id", "state", "id"),
+    # The people behind a number, each index only as large as the number is.
+    *(Index(f"ix_deliveries_{mark}", "campaign_id", "id", sqlite_where=text(f"{mark}_at IS NOT NULL"),
+            postgresql_where=text(f"{mark}_at IS NOT NULL"))
+      for mark in ("opened", "machine_opened", "clicked", "machine_clicked", "unsubscribed", "complained")),
 )
 
 events = Table(
@@ -289,6 +293,8 @@ events = Table(
     Index("ix_events_delivery_id", "delivery_id", "id"),
     Index("ix_events_contact_id", "contact_id", "id"),
     Index("ix_events_campaign_type", "campaign_id", "type", "id"),
+    Index("ix_events_campaign_link", "campaign_id", "link_index", "delivery_id",
+          sqlite_where=text("type = 'clicked'"), postgresql_where=text("type = 'clicked'")),
 )
 
 # Rollups: how often ``metric`` happened in ``campaign`` for ``member`` of ``dimension``, where dimension is one of
