@@ -61,8 +61,8 @@ def parsed(message: OutgoingMessage) -> EmailMessage:
 
 
 def part(message: OutgoingMessage, kind: str) -> str:
-    """The decoded ``plain`` or ``html`` part."""
+    """The decoded ``plain`` or ``html`` part, its line ends as LF."""
     body = parsed(message).get_body((kind,))
     assert body is not None
     content: str = body.get_content()
-    return content
+    return content.replace("\r\n", "\n")

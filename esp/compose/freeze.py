@@ -110,11 +110,11 @@ def _convert(making: _Making, shield: Shield, facts: Facts, trees: list[Tree | N
     making.problems += _sender_problems(body, facts, has_unsubscribe)
     source = _clean(draft.source)
     html: Tree | None = None
-    if draft.kind is ContentKind.TEXT:
+    if draft.kind == ContentKind.TEXT:
         text = making.finder.in_text(shield.cover(source)).rstrip("\n") + "\n"
         making.problems += [p for p in lint.lint_links(tuple(making.finder.links)) if not making.failed]
     else:
-        covered = making.finder.in_html(_document(draft, shield, source))
+        covered = making.finder.in_html(_document(making, shield, source))
         making.problems += lint.lint_links(tuple(making.finder.links))
         text = text_from_html(covered, shield)
         if not has_unsubscribe:
@@ -129,9 +129,10 @@ def _convert(making: _Making, shield: Shield, facts: Facts, trees: list[Tree | N
     return Frozen(subject, preheader, parse(shield.uncover(text), VERBATIM), html, links, facts.names())
 
 
-def _document(draft: Draft, shield: Shield, source: str) -> str:
+def _document(making: _Making, shield: Shield, source: str) -> str:
     """The draft's HTML with merge fields covered, statements as comments, styles inlined."""
-    environment = VERBATIM if draft.kind is ContentKind.MARKDOWN else ENVIRONMENT
+    draft = making.draft
+    environment = VERBATIM if draft.kind == ContentKind.MARKDOWN else ENVIRONMENT
     covered = shield.cover(source, environment)
     match draft.kind:
         case ContentKind.MJML:
@@ -140,6 +141,7 @@ def _document(draft: Draft, shield: Shield, source: str) -> str:
             title = uncomment(shield.cover(_clean(draft.subject), VERBATIM))
             html = documents.inline_styles(shield.comment(documents.from_markdown(covered, shield, title)))
         case _:
+            making.finder.check_raw_text(covered)
             html = documents.inline_styles(shield.comment(covered))
     shield.check(html)
     return html

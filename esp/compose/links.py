@@ -86,6 +86,15 @@ class LinkFinder:
             return False
         return True
 
+    def check_raw_text(self, html: str) -> None:
+        """Note merge fields inside of ``<script>`` and ``<style>``, whose text is not HTML, so that escaping protects nobody."""
+        name = ""
+        for token, source in tokens(html):
+            if token is not None and token.type == turbohtml.TokenType.START_TAG:
+                name = token.tag or ""
+            elif token is None and name in ("script", "style") and WORD.search(source):
+                self._problem(f"A merge field cannot stand inside <{name}>.")
+
     def in_html(self, html: str) -> str:
         """``html`` with the URL of every ``href`` that is tracked replaced by its slot."""
         pieces: list[str] = []
