@@ -8,6 +8,7 @@ it receives, so each of these is replaced here.
 import asyncio
 import logging
 import re
+import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -148,8 +149,10 @@ class MxSession(SMTP):
             except (ConnectionError, asyncio.IncompleteReadError):
                 raise
             except Exception as error:
-                # 451, because whatever broke here is our fault; and no word about what it was.
-                log.error("mx_session_failed", peer=self._peer, error=type(error).__name__, exc_info=True)
+                # 451, because whatever broke here is our fault; and no word about what it was. The frames are logged
+                # without the error's text, for a database's error quotes the mail that it could not store.
+                where = traceback.format_tb(error.__traceback__)
+                log.error("mx_session_failed", peer=self._peer, error=type(error).__name__, where=where)
                 await self._hang_up("451 4.3.0 We could not take this just now, please try again")
             finally:  # also where the peer closed its side, for which aiosmtpd cancels this task
                 if self.transport is not None:
