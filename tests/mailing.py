@@ -46,7 +46,9 @@ def person(address: str = "budi@example.com", delivery_id: int = 7, **fields: An
     return Recipient(delivery_id, 9, address, fields)
 
 
-def frozen(source: str, *, subject: str = "Halo", fields: frozenset[str] = frozenset(), **changes: Any) -> CompiledVariant:
+def frozen(
+    source: str, *, subject: str = "Halo", fields: frozenset[str] = frozenset(), **changes: Any
+) -> CompiledVariant:
     return freeze(Draft(subject, source, **changes), known_fields=fields, facts=FACTS)
 
 

@@ -37,10 +37,12 @@ body {{ margin: 0; padding: 0; background: #f3f4f6; -webkit-text-size-adjust: 10
 .inner pre, .inner code {{ font-family: Menlo, Consolas, monospace; font-size: 14px; background: #f3f4f6; }}
 @media (max-width: 620px) {{ .inner {{ padding: 20px !important; }} .outer {{ padding: 0 !important; }} }}
 @media (prefers-color-scheme: dark) {{ body, .outer {{ background: #111827 !important; }}
-  .sheet {{ background: #1f2937 !important; }} .inner, .inner h1, .inner h2, .inner h3 {{ color: #f3f4f6 !important; }} }}
+  .sheet {{ background: #1f2937 !important; }}
+  .inner, .inner h1, .inner h2, .inner h3 {{ color: #f3f4f6 !important; }} }}
 </style></head>
 <body><table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tr>
-<td class="outer" style="padding:24px 12px"><table role="presentation" class="sheet" align="center" cellpadding="0" cellspacing="0" border="0">
+<td class="outer" style="padding:24px 12px">
+<table role="presentation" class="sheet" align="center" cellpadding="0" cellspacing="0" border="0">
 <tr><td class="inner">
 {body}</td></tr></table></td></tr></table></body></html>
 """
@@ -58,7 +60,7 @@ def from_markdown(covered: str, shield: Shield, title: str) -> str:
 
 
 def from_mjml(covered: str, shield: Shield) -> str:
-    """HTML from MJML; ``covered`` has its statements as comments already. Raises DocumentError with the parser's reason."""
+    """HTML from MJML, statements as comments already. Raises DocumentError with the parser's reason."""
     try:
         output = mrml.to_html(covered, _MJML_OPTIONS)
     except OSError as error:

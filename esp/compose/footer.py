@@ -12,7 +12,8 @@ _BODY_CLOSE: Final = re.compile(r"</body\s*>", re.IGNORECASE)
 
 FOOTER_HTML: Final = (
     '<div style="padding:24px;text-align:center;font-family:Helvetica,Arial,sans-serif;font-size:12px;line-height:1.6;'
-    'color:#6b7280">{% if workspace.postal_address %}{{ workspace.name }}, {{ workspace.postal_address }}<br>{% endif %}'
+    'color:#6b7280">{% if workspace.postal_address %}{{ workspace.name }}, '
+    "{{ workspace.postal_address }}<br>{% endif %}"
     '<a href="{{ unsubscribe_url }}" style="color:#6b7280">Unsubscribe</a> &middot; '
     '<a href="{{ view_url }}" style="color:#6b7280">View in browser</a></div>'
 )

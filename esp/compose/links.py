@@ -52,14 +52,18 @@ class LinkFinder:
             return None
         if not covered.lower().startswith(("http://", "https://")):
             if WORD.match(covered):
-                self._problem(f"The link {url!r} starts with a merge field. Write the address's host out: https://example.com/...")
+                self._problem(
+                    f"The link {url!r} starts with a merge field. Write the address's host out: https://example.com/..."
+                )
             else:
                 self._problem(f"The link {url!r} is not a whole web address; it must start with https://.")
             return None
         if not self._host_is_fixed(covered, url):
             return None
         if "{{" in url and not reads_only_contact(parse_url(url)):
-            self._problem(f"Clicks on {url!r} are not counted: only contact fields can be used in a tracked link.", "warning")
+            self._problem(
+                f"Clicks on {url!r} are not counted: only contact fields can be used in a tracked link.", "warning"
+            )
             return WORD.sub(self._percent_encoded, covered)
         index = self.next_index
         self.next_index += 1
@@ -75,7 +79,9 @@ class LinkFinder:
         # Backslashes count as slashes to browsers; a merge field right of the scheme could name another host.
         authority = re.split(r"[/?#\\]", covered.split("://", 1)[1], maxsplit=1)[0]
         if WORD.search(authority):
-            self._problem(f"The host of the link {url!r} is a merge field; write it out, so that nobody can be led elsewhere.")
+            self._problem(
+                f"The host of the link {url!r} is a merge field; write it out, so that nobody can be led elsewhere."
+            )
             return False
         try:
             host = urlsplit(covered).hostname
@@ -87,7 +93,7 @@ class LinkFinder:
         return True
 
     def check_raw_text(self, html: str) -> None:
-        """Note merge fields inside of ``<script>`` and ``<style>``, whose text is not HTML, so that escaping protects nobody."""
+        """Note merge fields inside of ``<script>`` and ``<style>``: their text is not HTML, escaping is no help."""
         name = ""
         for token, source in tokens(html):
             if token is not None and token.type == turbohtml.TokenType.START_TAG:

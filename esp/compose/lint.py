@@ -38,7 +38,11 @@ def lint_html(covered: str, final: str) -> Iterable[Problem]:
         scripts += token.tag in ("script", "iframe", "object", "embed")
         forms += token.tag in ("form", "input", "select", "textarea")
     if without_alt:
-        yield Problem("warning", "body", f"{_count(without_alt, 'image')} without an alt text: most people see no images at first.")
+        yield Problem(
+            "warning",
+            "body",
+            f"{_count(without_alt, 'image')} without an alt text: most people see no images at first.",
+        )
     if plain:
         yield Problem("warning", "body", f"{_count(plain, 'image')} loaded over http://; use https://.")
     if scripts:

@@ -1,4 +1,4 @@
-"""What runs inside a content process: one request as a value in, one answer as a value out. Pure; the process is in service."""
+"""What runs inside a content process: a request as a value in, an answer as a value out. The process is in service."""
 
 from typing import Any
 

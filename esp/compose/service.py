@@ -1,4 +1,4 @@
-"""Check and preview content in processes of their own, which can be killed: where a template costs too much, it costs them.
+"""Check and preview content in processes of their own, which can be killed where content costs too much.
 
 The merge language is bounded by construction; but HTML, MJML and Markdown tools read what strangers wrote, and parsers
 have bad days. A child has a limit of memory and CPU time from the system and a limit of time from us. One is kept warm.
@@ -30,7 +30,7 @@ _REQUESTS_PER_CHILD: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A mail as one recipient would read it; all texts are empty where ``problems`` holds an error. HTML is the author's."""
+    """A mail as one recipient would read it; all texts are empty where ``problems`` holds an error."""
 
     subject: str
     preheader: str
@@ -61,7 +61,8 @@ class _Child:
     async def ask(self, request: bytes, seconds: float) -> bytes:
         """One answer; the child is of no use any more where this raises."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         self.requests += 1
         try:
             async with asyncio.timeout(seconds):
@@ -81,7 +82,7 @@ class _Child:
             ) from None
 
     async def stop(self) -> None:
-        # os.kill and not Popen.kill: the latter reaps a child that has just ended, and asyncio's watcher then misses it.
+        # Not Popen.kill: it reaps a child that has just ended, and asyncio's watcher then misses it.
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)

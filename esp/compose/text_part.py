@@ -13,11 +13,47 @@ import turbohtml
 from esp.compose.shield import WORD, Shield, tokens
 
 _BLOCKS: Final = frozenset(
-    ["address", "article", "aside", "blockquote", "center", "dd", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "header", "hr", "main", "nav", "ol", "p", "pre", "section", "table", "tbody", "tr", "ul", "h1", "h2", "h3", "h4", "h5", "h6", "li", "title"]
+    [
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "center",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hr",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "table",
+        "tbody",
+        "tr",
+        "ul",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "li",
+        "title",
+    ]
 )
 _APART: Final = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "blockquote"])
 _SILENT: Final = frozenset(["style", "script", "head", "title", "template", "noscript", "object", "textarea", "select"])
-_VOID: Final = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
+_VOID: Final = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 _HIDDEN: Final = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
 _SLOT: Final = re.compile("\ue002[0-9]+\ue003")
 # Letters that only space out a preheader.
@@ -43,7 +79,7 @@ class _Writer:
 
 
 def text_from_html(html: str, shield: Shield) -> str:
-    """Plain text of ``html`` (merge fields covered, links replaced by slots), lines not wrapped, ended by one line end."""
+    """Plain text of ``html`` (merge fields covered, links as slots), lines not wrapped, ended by one line end."""
     writer = _Writer()
     silent: list[str] = []
     link: list[tuple[str, int]] = []

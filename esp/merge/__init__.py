@@ -1,1 +1,1 @@
-"""The merge language (a bounded subset of Jinja2) and the frozen form of a variant, shared by compose and render. Pure."""
+"""The merge language (a bounded subset of Jinja2) and a variant's frozen form: compose writes, render reads. Pure."""

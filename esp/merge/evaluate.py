@@ -42,7 +42,9 @@ class Budget:
         self.iterations -= 1
         self.steps -= cost
         if self.iterations < 0 or self.steps < 0:
-            raise MergeLimitError(f"The loops of the template run for too long (over {MAXIMUM_ITERATIONS:,} turns in all).")
+            raise MergeLimitError(
+                f"The loops of the template run for too long (over {MAXIMUM_ITERATIONS:,} turns in all)."
+            )
 
     def spend(self, value: Any) -> None:
         """Count the work of reading ``value`` through once."""

@@ -1,4 +1,4 @@
-"""Filters and tests of the merge language. Total: a value they cannot work on comes back as missing, never an exception.
+"""Filters and tests of the merge language. Total: what they cannot work on comes back as missing, never an exception.
 
 Values are str, int, float, bool, None (missing), lists and dicts of these. Named and behaving as Jinja2's, with two
 differences that marketers expect: ``default`` also replaces empty text, and ``escape`` does nothing, because HTML is
@@ -135,13 +135,19 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "join": _join, "replace": _replace, "date": _date, "items": _items,
     "urlencode": lambda value: quote(to_text(value)[:2000].encode("utf-8", "replace"), safe=""),
     "sort": lambda value: sorted(value, key=to_text) if isinstance(value, list) else value,
-    "unique": lambda value: list({to_text(item): item for item in value}.values()) if isinstance(value, list) else value,
+    "unique": lambda value: list({to_text(v): v for v in value}.values()) if isinstance(value, list) else value,
     "reverse": lambda value: value[::-1] if isinstance(value, (list, str)) else value,
 }  # fmt: skip
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_in(value: Any, box: Any) -> bool:
+    if isinstance(box, str):
+        return to_text(value) in box
+    return not isinstance(value, (list, dict)) and isinstance(box, (list, dict)) and value in box
 
 
 TESTS: Final[dict[str, Callable[..., bool]]] = {
@@ -158,6 +164,6 @@ TESTS: Final[dict[str, Callable[..., bool]]] = {
     "divisibleby": lambda value, by: _is_number(value) and _is_number(by) and by != 0 and value % by == 0,
     "lower": lambda value: to_text(value).islower(),
     "upper": lambda value: to_text(value).isupper(),
-    "in": lambda value, box: (isinstance(box, (list, dict)) and value in box) or (isinstance(box, str) and to_text(value) in box),
+    "in": _is_in,
     "equalto": lambda value, other: bool(value == other),
 }  # fmt: skip

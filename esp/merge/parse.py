@@ -28,7 +28,8 @@ _NAMES: Final = {
     nodes.Call: "a function call", nodes.Include: "include", nodes.Import: "import", nodes.FromImport: "import",
     nodes.Extends: "extends", nodes.Block: "block", nodes.Macro: "macro", nodes.CallBlock: "call",
     nodes.FilterBlock: "a filter block", nodes.AssignBlock: "a set block", nodes.Pow: "the power sign **",
-    nodes.With: "with", nodes.Slice: "a slice", nodes.NSRef: "a namespace", nodes.ScopedEvalContextModifier: "autoescape",
+    nodes.With: "with", nodes.Slice: "a slice", nodes.NSRef: "a namespace",
+    nodes.ScopedEvalContextModifier: "autoescape",
 }  # fmt: skip
 
 
@@ -131,11 +132,15 @@ def _expression(node: nodes.Node, depth: int) -> Tree:
             return ["g", _expression(node.node, down), _expression(node.arg, down)]
         case nodes.Filter():
             if node.name not in FILTERS or node.node is None or node.dyn_args or node.dyn_kwargs:
-                raise MergeSyntaxError(f"There is no filter {node.name!r}. Known: {', '.join(sorted(FILTERS))}.", node.lineno)
+                raise MergeSyntaxError(
+                    f"There is no filter {node.name!r}. Known: {', '.join(sorted(FILTERS))}.", node.lineno
+                )
             return ["f", node.name, _expression(node.node, down), *_arguments(node.args, node.kwargs, down)]
         case nodes.Test():
             if node.name not in TESTS or node.dyn_args or node.dyn_kwargs:
-                raise MergeSyntaxError(f"There is no test {node.name!r}. Known: {', '.join(sorted(TESTS))}.", node.lineno)
+                raise MergeSyntaxError(
+                    f"There is no test {node.name!r}. Known: {', '.join(sorted(TESTS))}.", node.lineno
+                )
             return ["t", node.name, _expression(node.node, down), *_arguments(node.args, node.kwargs, down)]
         case nodes.And() | nodes.Or():
             kind = "and" if isinstance(node, nodes.And) else "or"

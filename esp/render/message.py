@@ -64,7 +64,9 @@ class Renderer:
     Raises ValueError for keys or URLs that cannot be used.
     """
 
-    def __init__(self, compiled: CompiledVariant, envelope: Envelope, tokens: TokenSigner, *, signed: bool = True) -> None:
+    def __init__(
+        self, compiled: CompiledVariant, envelope: Envelope, tokens: TokenSigner, *, signed: bool = True
+    ) -> None:
         self._envelope = envelope
         self._tokens = tokens
         frozen = Frozen.load(compiled.payload)
@@ -114,7 +116,7 @@ class Renderer:
         return self._tokens.sign(purpose, envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
 
     def scope(self, recipient: Recipient, token_piece: Callable[[str], str | bytes] = encode_piece) -> Scope:
-        """The names this recipient's templates see; the tokens of links and pixel are given as ``token_piece`` codes."""
+        """The names this recipient's templates see; ``token_piece`` codes the tokens of links and pixel."""
         envelope, links = self._envelope, self._frozen.links
         scope = contact_scope(recipient.address, recipient.fields)
         scope.update(self._facts)
@@ -193,7 +195,7 @@ class Renderer:
     def render_page(self, recipient: Recipient) -> str:
         """The mail as a web page for "view in browser": links tracked as in the mail, no open pixel.
 
-        A text-only mail becomes a ``<pre>``. The page holds the author's markup: serve it in a sandbox with a strict CSP.
+        A text-only mail becomes a ``<pre>``. The page holds the author's markup: serve it sandboxed, with a strict CSP.
         """
         scope = self.scope(recipient, str)
         replacements = {**self._replacements(html=True), "open": []}

@@ -64,7 +64,9 @@ def _check_local(local: str) -> None:
             raise AddressError("The part before the @ holds a character that is not allowed there.")
     else:
         atoms = local.split(".")
-        letters = all(c in _ATEXT or (c.isascii() and c.isalnum()) or unicodedata.category(c)[0] in "LNM" for c in local)
+        letters = all(
+            c in _ATEXT or (c.isascii() and c.isalnum()) or unicodedata.category(c)[0] in "LNM" for c in local
+        )
         if not letters or not all(atoms) or unicodedata.normalize("NFC", local) != local:
             raise AddressError("The part before the @ holds a character that is not allowed there.")
     if "=?" in local:

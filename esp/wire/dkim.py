@@ -30,7 +30,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 def relaxed_header(name: bytes, value: bytes) -> bytes:
-    """One header in relaxed form (section 3.4.2), CRLF included. Values hold no octets that only Python takes for blanks."""
+    """One header in relaxed form (section 3.4.2), CRLF included. Values hold no octets only Python calls blanks."""
     return name.lower() + b":" + b" ".join(value.split()) + b"\r\n"
 
 
@@ -57,7 +57,9 @@ def _load(algorithm: str, pem: bytes) -> Callable[[bytes], bytes]:
 
 
 @lru_cache(maxsize=256)
-def _signing_function(domain: str, selector: str, algorithm: str, fingerprint: bytes, pem: bytes) -> Callable[[bytes], bytes]:
+def _signing_function(
+    domain: str, selector: str, algorithm: str, fingerprint: bytes, pem: bytes
+) -> Callable[[bytes], bytes]:
     return _load(algorithm, pem)
 
 
@@ -135,7 +137,7 @@ def public_record(algorithm: str, private_pem: bytes) -> str:
 
 
 def generate_key(algorithm: str = RSA) -> tuple[bytes, str]:
-    """A fresh key: its secret PKCS#8 PEM and the text of its TXT record. ``algorithm`` is ``RSA`` (2048 bit) or ``ED25519``."""
+    """A fresh key (``RSA``: 2048 bit, or ``ED25519``): its secret PKCS#8 PEM and the text of its TXT record."""
     key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
     if algorithm == RSA:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -143,9 +145,7 @@ def generate_key(algorithm: str = RSA) -> tuple[bytes, str]:
         key = ed25519.Ed25519PrivateKey.generate()
     else:
         raise ValueError(f"{algorithm!r} is not a DKIM algorithm we sign with")
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return pem, public_record(algorithm, pem)
 
 

@@ -23,7 +23,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 def clean(text: str) -> str:
-    """``text`` on one line: every run of line separators and control characters becomes one space, ends are stripped."""
+    """``text`` on one line: a run of line separators and control characters becomes a space, ends are stripped."""
     return _CONTROLS.sub(" ", text).strip()
 
 

@@ -6,9 +6,7 @@ from typing import Final
 # "=_" cannot occur in quoted-printable data, so no content can hold the boundary (RFC 2045 section 6.7).
 BOUNDARY: Final = b"=_merpati"
 
-_PART: Final = (
-    b'Content-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
-)
+_PART: Final = b'Content-Type: text/%s; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n'
 
 
 @dataclass(frozen=True, slots=True)

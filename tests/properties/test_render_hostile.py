@@ -1,5 +1,7 @@
 """Whatever a contact's fields hold, a message is lines of at most 998 octets, its headers are ours, and it decodes."""
 
+# ruff: noqa: E501 -- samples read better on one line
+
 import re
 
 from hypothesis import given, settings
@@ -11,10 +13,15 @@ from tests.mailing import NOW, TOKENS, envelope, frozen, parsed, person
 
 SOURCE = (
     '<html><body><p>{{ contact.first_name | default("teman") }} {{ contact.last_name | upper | truncate(20) }}</p>'
-    "{% if contact.city %}<table>{% for t in contact.tags %}<tr><td title=\"{{ t }}\">{{ loop.index }} {{ t }}</td></tr>{% endfor %}</table>"
+    '{% if contact.city %}<table>{% for t in contact.tags %}<tr><td title="{{ t }}">{{ loop.index }} {{ t }}</td></tr>{% endfor %}</table>'
     '{% else %}-{% endif %}<a href="https://toko.example/{{ contact.city }}">x</a></body></html>'
 )
-COMPILED = frozen(SOURCE, subject="{{ contact.first_name }} {{ contact.city }}", preheader="{{ contact.city }}", fields=frozenset({"tags"}))
+COMPILED = frozen(
+    SOURCE,
+    subject="{{ contact.first_name }} {{ contact.city }}",
+    preheader="{{ contact.city }}",
+    fields=frozenset({"tags"}),
+)
 TRACKED = Renderer(COMPILED, envelope(keys=()), TOKENS)
 PLAIN = Renderer(COMPILED, envelope(keys=(), track_opens=False, track_clicks=False), TOKENS)
 NAMES = [
@@ -22,10 +29,18 @@ NAMES = [
     "List-Unsubscribe-Post", "Feedback-ID", "Content-Type",
 ]  # fmt: skip
 
-HOSTILE = st.text(alphabet=st.sampled_from("\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029\x00.=<>&\"' {%}é🎉\u202eaA:-_\ue002\ue003"), max_size=120)
+HOSTILE = st.text(
+    alphabet=st.sampled_from("\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029\x00.=<>&\"' {%}é🎉\u202eaA:-_\ue002\ue003"),
+    max_size=120,
+)
 SCALARS = st.one_of(st.text(max_size=300), HOSTILE, st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False))
 FIELDS = st.fixed_dictionaries(
-    {"first_name": SCALARS, "last_name": SCALARS, "city": SCALARS, "tags": st.one_of(SCALARS, st.lists(SCALARS, max_size=4))}
+    {
+        "first_name": SCALARS,
+        "last_name": SCALARS,
+        "city": SCALARS,
+        "tags": st.one_of(SCALARS, st.lists(SCALARS, max_size=4)),
+    }
 )
 
 
@@ -33,9 +48,12 @@ FIELDS = st.fixed_dictionaries(
 @given(FIELDS)
 def test_any_fields_make_a_clean_message(fields: dict[str, object]) -> None:
     message = TRACKED.render(person(**fields), NOW)
-    assert b"\n" not in message.data.replace(b"\r\n", b"") and b"\r" not in message.data.replace(b"\r\n", b"")
+    assert b"\n" not in message.data.replace(b"\r\n", b"")
+    assert b"\r" not in message.data.replace(b"\r\n", b"")
     assert all(len(line) <= 998 for line in message.data.split(b"\r\n"))
-    assert message.data.isascii() and message.data.endswith(b"\r\n") and b"\r\n." not in message.data
+    assert message.data.isascii()
+    assert message.data.endswith(b"\r\n")
+    assert b"\r\n." not in message.data
     mail = parsed(message)
     assert mail.keys() == NAMES
     assert [p.get_content_type() for p in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
@@ -61,5 +79,8 @@ def test_the_wire_decodes_to_what_the_preview_shows(fields: dict[str, object]) -
 def test_values_add_no_element_to_the_html(fields: dict[str, object]) -> None:
     tags = fields["tags"] if isinstance(fields["tags"], list) else []
     html = render_preview(COMPILED, person(**fields))[2]
-    plain = render_preview(COMPILED, person(**{**fields, "tags": ["x"] * len(tags), "first_name": "x", "last_name": "x"}))[2]
-    assert html.count("<") == plain.count("<") and html.count('"') == plain.count('"')
+    plain = render_preview(
+        COMPILED, person(**{**fields, "tags": ["x"] * len(tags), "first_name": "x", "last_name": "x"})
+    )[2]
+    assert html.count("<") == plain.count("<")
+    assert html.count('"') == plain.count('"')

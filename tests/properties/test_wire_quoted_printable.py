@@ -25,8 +25,11 @@ def test_joined_pieces_decode_to_the_joined_text(texts: list[str]) -> None:
     lines = encoded.split(b"\r\n")
     assert all(len(line) <= 76 and not line.startswith((b".", b"From ")) for line in lines)
     assert all(not line.endswith((b" ", b"\t")) for line in lines)
-    assert encoded.isascii() and b"\n" not in encoded.replace(b"\r\n", b"") and b"\r" not in encoded.replace(b"\r\n", b"")
+    assert encoded.isascii()
+    assert b"\n" not in encoded.replace(b"\r\n", b"")
+    assert b"\r" not in encoded.replace(b"\r\n", b"")
     expected = b"".join(
-        text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode("utf-8", "replace") for text in texts
+        text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode("utf-8", "replace")
+        for text in texts
     )
     assert quopri.decodestring(encoded) == expected

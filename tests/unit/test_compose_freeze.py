@@ -1,5 +1,7 @@
 """From a draft to a frozen variant: links, text part, footer, and what the author is told."""
 
+# ruff: noqa: E501 -- samples read better on one line
+
 import pytest
 
 from esp.compose.freeze import Facts, inspect
@@ -12,7 +14,9 @@ from esp.model.content import Draft, Problem
 from tests.mailing import FACTS, frozen, person
 
 
-def problems(source: str, subject: str = "S", preheader: str = "P", kind: ContentKind = ContentKind.HTML) -> list[Problem]:
+def problems(
+    source: str, subject: str = "S", preheader: str = "P", kind: ContentKind = ContentKind.HTML
+) -> list[Problem]:
     draft = Draft(subject, source, kind, preheader)
     return list(inspect(draft, known_fields=frozenset({"items"}), facts=FACTS)[1])
 
@@ -51,7 +55,8 @@ def test_links_are_numbered_and_every_other_octet_is_kept() -> None:
 def test_links_count_through_variants() -> None:
     draft = Draft("S", '<a href="https://a.example/">x</a>')
     compiled, _ = inspect(draft, first_link_index=12)
-    assert compiled is not None and [link.index for link in compiled.links] == [12]
+    assert compiled is not None
+    assert [link.index for link in compiled.links] == [12]
 
 
 def test_merge_fields_in_a_links_path_are_personal_and_percent_encoded() -> None:
@@ -84,7 +89,8 @@ def test_links_that_could_lead_elsewhere_are_errors(href: str) -> None:
 def test_a_link_with_a_loops_variable_works_but_is_not_tracked() -> None:
     source = '{% for i in contact.items %}<a href="https://a.example/?p={{ i }}">{{ i }}</a>{% endfor %}'
     html, _ = preview(source, items=["a&b", "c"])
-    assert 'href="https://a.example/?p=a%26b"' in html and 'href="https://a.example/?p=c"' in html
+    assert 'href="https://a.example/?p=a%26b"' in html
+    assert 'href="https://a.example/?p=c"' in html
     assert any("not counted" in message for message in messages(source, "warning"))
 
 
@@ -110,17 +116,20 @@ def test_loops_and_conditions_stay_in_tables_when_styles_are_inlined() -> None:
     source = (
         "<html><head><style>td { color: red } @media (max-width: 600px) { td { color: blue } }</style></head><body><table>"
         "{% for i in contact.items %}<tr><td>{{ i }}</td></tr>{% endfor %}"
-        "{% if contact.city %}<tr><td>{{ contact.city | default(\"x\") }}</td></tr>{% endif %}</table></body></html>"
+        '{% if contact.city %}<tr><td>{{ contact.city | default("x") }}</td></tr>{% endif %}</table></body></html>'
     )
     html, text = preview(source, items=["a", "b"], city="Bandung")
     table = html[html.index("<table") : html.index("</table>")]
-    assert table.count('<td style="color: red;">') == 3 and "@media" in html
+    assert table.count('<td style="color: red;">') == 3
+    assert "@media" in html
     assert [word in table for word in ("a</td>", "b</td>", "Bandung")] == [True] * 3
     assert text.split("\n-- ")[0].split() == ["a", "b", "Bandung"]
 
 
 def test_a_block_that_cannot_be_kept_in_place_is_an_error() -> None:
-    source = "<style>p{color:red}</style><select>{% if contact.city %}<p>x</p>{% endif %}</select><p style='{% if 1 %}'>"
+    source = (
+        "<style>p{color:red}</style><select>{% if contact.city %}<p>x</p>{% endif %}</select><p style='{% if 1 %}'>"
+    )
     assert messages(source, "error")
 
 
@@ -141,7 +150,10 @@ def test_markdown_gets_a_layout_and_html_in_it_is_text() -> None:
         "{% endfor %}\n\n<script>x</script> **tebal**\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
         ContentKind.MARKDOWN, items=["x", "y"],
     )  # fmt: skip
-    assert "viewport" in html and "&lt;script&gt;" in html and "<strong>tebal</strong>" in html and "<table" in html
+    assert "viewport" in html
+    assert "&lt;script&gt;" in html
+    assert "<strong>tebal</strong>" in html
+    assert "<table" in html
     assert html.count("https://a.example/") == 2
     assert text.startswith("Halo teman\n")
 
@@ -153,7 +165,9 @@ def test_mjml_becomes_responsive_html_and_keeps_invisible_characters() -> None:
         '<mj-button href="https://a.example/?c={{ contact.city }}">Lihat</mj-button></mj-column></mj-section>{% endif %}</mj-body></mjml>'
     )
     html, text = preview(source, ContentKind.MJML, city="Kota Bandung")
-    assert "Hai Kota Bandung" in html and 'alt="Kota Bandung \u200d👩\u200d🍳"' in html and "?c=Kota%20Bandung" in html
+    assert "Hai Kota Bandung" in html
+    assert 'alt="Kota Bandung \u200d👩\u200d🍳"' in html
+    assert "?c=Kota%20Bandung" in html
     assert "Lihat <https://a.example/?c=Kota%20Bandung>" in text
     assert "Hai" not in preview(source, ContentKind.MJML)[0]
 
@@ -168,42 +182,57 @@ def test_mjml_errors_and_includes_are_problems() -> None:
 def test_a_footer_is_added_only_where_there_is_no_way_out() -> None:
     html, text = preview("<body><p>x</p></body>")
     assert html.index("Unsubscribe") < html.index("</body>")
-    assert "Jl. Braga 1, Bandung" in html and "Jl. Braga 1, Bandung" in text and "Unsubscribe: <#>" in text
+    assert "Jl. Braga 1, Bandung" in html
+    assert "Jl. Braga 1, Bandung" in text
+    assert "Unsubscribe: <#>" in text
     html, text = preview('<p><a href="{{ unsubscribe_url }}">Keluar</a></p>')
-    assert "Unsubscribe" not in html and "Keluar <#>" in text
+    assert "Unsubscribe" not in html
+    assert "Keluar <#>" in text
 
 
 def test_the_preheader_is_hidden_text_at_the_start() -> None:
     compiled = frozen("<html><body class='a'><p>x</p></body></html>", preheader="A <b> & {{ contact.first_name }}")
     html = render_preview(compiled, person(first_name="<i>"))[2]
-    assert "<body class='a'><div style=\"display:none" in html and "A &lt;b&gt; &amp; &lt;i&gt;" in html
+    assert "<body class='a'><div style=\"display:none" in html
+    assert "A &lt;b&gt; &amp; &lt;i&gt;" in html
     assert "A <b>" not in render_preview(compiled, person(first_name="<i>"))[3]
 
 
 def test_lint_tells_what_a_marketer_forgets() -> None:
     assert messages("", "error", subject=" ") == ["The mail has no subject.", "The mail is empty."]
-    warnings = " ".join(messages('<img src="http://a.example/x"><script></script><form></form>' + "x" * 110_000, "warning", preheader=""))
+    warnings = " ".join(
+        messages(
+            '<img src="http://a.example/x"><script></script><form></form>' + "x" * 110_000, "warning", preheader=""
+        )
+    )
     for words in ("preheader", "alt text", "http://", "Scripts", "Forms", "Gmail cuts", "no link"):
         assert words in warnings
     _, found = inspect(Draft("S", "<p>x</p>", preheader="P"), facts=Facts())
     assert any("postal address" in problem.message for problem in found)
-    clean = '<p>{{ workspace.postal_address }} <a href="https://a.example/">x</a> <a href="{{ unsubscribe_url }}">u</a></p>'
+    clean = (
+        '<p>{{ workspace.postal_address }} <a href="https://a.example/">x</a> <a href="{{ unsubscribe_url }}">u</a></p>'
+    )
     assert problems(clean) == []
 
 
 def test_errors_carry_the_line_of_the_source() -> None:
     (first, *_) = problems("<p>\n\n{{ contact.first_name | defualt('x') }}</p>")
-    assert (first.level, first.where, first.line) == ("error", "body", 3) and first.message.startswith("Line 3: ")
+    assert (first.level, first.where, first.line) == ("error", "body", 3)
+    assert first.message.startswith("Line 3: ")
     (first, *_) = problems("<p>x</p>", subject="{{ contact.nme }}")
     assert (first.level, first.where) == ("error", "subject")
 
 
 def test_characters_that_mark_places_cannot_be_smuggled_in() -> None:
-    html, _ = preview("<p>\ue0000\ue001\ue002open\ue003\ue0025\ue003</p><a href='https://a.example/'>x</a>", x="\ue0020\ue003")
+    html, _ = preview(
+        "<p>\ue0000\ue001\ue002open\ue003\ue0025\ue003</p><a href='https://a.example/'>x</a>", x="\ue0020\ue003"
+    )
     assert "<p>0open5</p>" in html
 
 
-@pytest.mark.parametrize("source", ["a\r\nb\rc", "<p>x\x00y</p>", "<a", "<p", "<!--", "<![CDATA[ x ]]>", "{", "}}", "{ {", "%}"])
+@pytest.mark.parametrize(
+    "source", ["a\r\nb\rc", "<p>x\x00y</p>", "<a", "<p", "<!--", "<![CDATA[ x ]]>", "{", "}}", "{ {", "%}"]
+)
 def test_odd_sources_are_kept_or_told(source: str) -> None:
     compiled, found = inspect(Draft("S", source))
     assert compiled is not None or found[0].level == "error"

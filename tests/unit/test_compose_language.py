@@ -1,5 +1,7 @@
 """The merge language: the same answers as Jinja2 where both know the words, and a clear no to everything else."""
 
+# ruff: noqa: E501 -- samples read better on one line
+
 from typing import Any
 
 import pytest
@@ -129,7 +131,13 @@ def test_bombs_are_stopped_by_counting(source: str) -> None:
 
 
 def test_lists_cannot_be_nested_through_names() -> None:
-    tree = parse("{% set a = [1] %}" + "{% set a = [a, a] %}" * 30 + "{% set b = [1] %}" + "{% set b = [b, b] %}" * 30 + "{{ a == b }}")
+    tree = parse(
+        "{% set a = [1] %}"
+        + "{% set a = [a, a] %}" * 30
+        + "{% set b = [1] %}"
+        + "{% set b = [b, b] %}" * 30
+        + "{{ a == b }}"
+    )
     assert plain_text(tree, {}) == "True"
 
 
@@ -149,8 +157,13 @@ def test_problems_name_the_line_the_field_and_the_nearest_right_one() -> None:
         ("error", "Line 1: There is no field campaign.nam. Did you mean campaign.name?"),
         ("error", "Line 1: There is no field unsubscribe_ur. Did you mean unsubscribe_url?"),
     ]
-    assert _problems("{{ contact.shoe_size }}{{ contact.fields.shoe_size }}{{ contact['shoe_size'] }}", "shoe_size") == []
-    assert _problems("{% for t in contact.tags %}{{ t.x }}{{ loop.index }}{% endfor %}{% set y = 1 %}{{ y }}", "tags") == []
+    assert (
+        _problems("{{ contact.shoe_size }}{{ contact.fields.shoe_size }}{{ contact['shoe_size'] }}", "shoe_size") == []
+    )
+    assert (
+        _problems("{% for t in contact.tags %}{{ t.x }}{{ loop.index }}{% endfor %}{% set y = 1 %}{{ y }}", "tags")
+        == []
+    )
 
 
 def test_syntax_errors_are_problems_with_a_line() -> None:

@@ -23,11 +23,15 @@ async def test_check_gives_what_freeze_gives(service: ContentService) -> None:
     known = frozenset({"shoe"})
     compiled, problems = await service.check(draft, first_link_index=4, known_fields=known, facts=facts)
     assert compiled == freeze(draft, first_link_index=4, known_fields=known, facts=facts)
-    assert compiled is not None and compiled.links[0].index == 4 and problems == compiled.problems
+    assert compiled is not None
+    assert compiled.links[0].index == 4
+    assert problems == compiled.problems
 
 
 async def test_preview_shows_what_this_contact_reads(service: ContentService) -> None:
-    draft = Draft("Hi {{ contact.first_name }}", "# Hi {{ contact.first_name | default('you') }}", ContentKind.MARKDOWN, "Pre")
+    draft = Draft(
+        "Hi {{ contact.first_name }}", "# Hi {{ contact.first_name | default('you') }}", ContentKind.MARKDOWN, "Pre"
+    )
     preview = await service.preview(draft, "a@b.example", {"first_name": "Sari <b>"}, facts=Facts("Toko", "Bandung"))
     assert (preview.subject, preview.preheader) == ("Hi Sari <b>", "Pre")
     assert "Hi Sari &lt;b&gt;" in preview.html
@@ -37,7 +41,9 @@ async def test_preview_shows_what_this_contact_reads(service: ContentService) ->
 
 BOMBS = {
     "call": "{% for i in range(10**12) %}x{% endfor %}",
-    "loops": "{% set l = [" + "1," * 3000 + "1] %}{% for a in l %}{% for b in l %}{% for c in l %}x{% endfor %}{% endfor %}{% endfor %}",
+    "loops": "{% set l = ["
+    + "1," * 3000
+    + "1] %}{% for a in l %}{% for b in l %}{% for c in l %}x{% endfor %}{% endfor %}{% endfor %}",
     "gigabyte": "{{ 'a' * 1000000000 }}",
     "power": "{{ 9 ** 9 ** 9 }}",
     "doubling": "{% set s = 'aaaaaaaaaaaaaaaa' %}" + "{% set s = s ~ s %}" * 60 + "{{ s }}",
@@ -51,7 +57,9 @@ BOMBS = {
 async def test_template_bombs_become_a_problem(service: ContentService, name: str) -> None:
     preview = await service.preview(Draft("S", BOMBS[name]), "a@b.example", {})
     (first, *_) = preview.problems
-    assert first.level == "error" and first.where == "body" and first.message.endswith((".", ")"))
+    assert first.level == "error"
+    assert first.where == "body"
+    assert first.message.endswith((".", ")"))
     assert (preview.html, preview.text) == ("", "")
 
 
@@ -67,7 +75,8 @@ async def test_a_process_that_takes_too_long_is_killed_and_replaced() -> None:
     async with ContentService(seconds=1.0) as service:
         slow = Draft("S", "<p>x{{ contact.city }}</p>" * 38_000)
         compiled, problems = await service.check(slow)
-        assert compiled is None and "took too long" in problems[0].message
+        assert compiled is None
+        assert "took too long" in problems[0].message
         # Nobody waits behind the killed one.
     async with ContentService() as service:
         assert (await service.check(Draft("S", "<p>fine</p>")))[0] is not None

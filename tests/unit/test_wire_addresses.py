@@ -1,5 +1,7 @@
 """The one validator: what two parsers could read differently is refused (THREATS.md section 3 item 9)."""
 
+# ruff: noqa: E501 -- samples read better on one line
+
 import pytest
 
 from esp.wire.addresses import AddressError, parse_address, parse_domain
