@@ -82,9 +82,9 @@ async def precheck(app: App, workspace_id: int, campaign_id: int) -> Forecast:
 
 
 async def people_excluded(
-    app: App, workspace_id: int, campaign_id: int, reason: ExclusionReason, after_id: int = 0, limit: int = 50,
+    app: App, workspace_id: int, campaign_id: int, reason: ExclusionReason | None, after_id: int = 0, limit: int = 50,
 ) -> tuple[AudienceMember, ...]:
-    """The people behind one figure of ``precheck``, by key."""
+    """The people behind one figure of ``precheck``, by key; None means those who will get it."""
     detail = await app.store.campaigns.get(workspace_id, campaign_id)
     return await app.store.campaigns.people_excluded(detail.campaign, reason, app.clock.now(), after_id, limit)
 

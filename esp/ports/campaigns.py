@@ -238,8 +238,10 @@ class Campaigns(Protocol):
     async def forecast(self, campaign: Campaign, now: datetime) -> Forecast: ...
 
     async def people_excluded(
-        self, campaign: Campaign, reason: ExclusionReason, now: datetime, after_id: int = 0, limit: int = 50,
-    ) -> tuple[AudienceMember, ...]: ...
+        self, campaign: Campaign, reason: ExclusionReason | None, now: datetime, after_id: int = 0, limit: int = 50,
+    ) -> tuple[AudienceMember, ...]:
+        """The people behind one number of ``forecast``, by key; None means those who will get it."""
+        ...
 
     async def walking(self, limit: int = 10) -> tuple[Campaign, ...]:
         """Sending campaigns whose walk is not done, of every workspace."""

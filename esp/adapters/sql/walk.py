@@ -50,12 +50,12 @@ class SqlWalk:
         return Forecast(will_get + sum(excluded.values()), will_get, excluded)
 
     async def people_excluded(
-        self, campaign: Campaign, reason: ExclusionReason, now: datetime, after_id: int = 0, limit: int = 50,
+        self, campaign: Campaign, reason: ExclusionReason | None, now: datetime, after_id: int = 0, limit: int = 50,
     ) -> tuple[AudienceMember, ...]:
         people = audience(campaign, now, after_id, _EVERYBODY).subquery()
         async with self._database.read() as connection:
             rows = await connection.execute(
-                select(people).where(people.c.reason == reason.value).order_by(people.c.id).limit(limit)
+                select(people).where(people.c.reason == (reason.value if reason else "")).order_by(people.c.id).limit(limit)
             )
             return tuple(member_of(row) for row in rows)
 
