@@ -13,13 +13,17 @@ from esp.adapters.sql.schema import (
     campaigns,
     contacts,
     deliveries,
+    dkim_keys,
     events,
     lists,
+    sending_domains,
     subscriptions,
     tallies,
     variants,
     workspaces,
 )
+from esp.compose.freeze import Facts, freeze
+from esp.model.content import Draft, SigningKey
 from esp.model.ids import new_public_id
 
 BEGAN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -40,9 +44,14 @@ class Sending:
 
 async def seed(
     database: Database, addresses: Sequence[str], *, batch_size: int = 200, now: datetime = BEGAN,
-    state: str = "sending", throttle: str = "",
+    state: str = "sending", throttle: str = "", keys: Sequence[SigningKey] = (),
+    source: str = "<p>Hello {{ contact.first_name }}, <a href='https://toko.example/1'>look</a></p>",
 ) -> Sending:
-    """Contacts with ``addresses`` on one list, and their queued deliveries in batches by domain (= provider)."""
+    """Contacts with ``addresses`` on one list, and their queued deliveries in batches by domain (= provider).
+
+    The campaign is frozen and can really be sent, signed with ``keys``.
+    """
+    compiled = freeze(Draft("Hello {{ contact.first_name }}", source), facts=Facts("Toko", "Jl. Braga 1", "First"))
     async with database.write() as connection:
         async def one(table: object, **values: object) -> int:
             statement = insert(table).values(**values).returning(table.c.id)  # type: ignore[attr-defined,arg-type]
@@ -51,11 +60,16 @@ async def seed(
         workspace = await one(workspaces, public_id=new_public_id(), name="Toko", created_at=now)
         list_id = await one(lists, public_id=new_public_id(), workspace_id=workspace, name="News", handle="news",
                             created_at=now)
+        domain_id = await one(sending_domains, public_id=new_public_id(), workspace_id=workspace, name="toko.example",
+                              created_at=now)
+        for key in keys:
+            await one(dkim_keys, workspace_id=workspace, domain_id=domain_id, selector=key.selector,
+                      algorithm=key.algorithm, private_pem=key.private_pem.decode(), public_key="", created_at=now)
         campaign = await one(campaigns, public_id=new_public_id(), workspace_id=workspace, name="First", state=state,
                              include_lists=[list_id], created_at=now, updated_at=now, started_at=now, walk_done=True,
-                             throttle=throttle, from_address="news@toko.example", from_name="Toko")
+                             throttle=throttle, from_address="news@toko.example", from_name="Toko", domain_id=domain_id)
         variant = await one(variants, workspace_id=workspace, campaign_id=campaign, label="A", subject="Hello",
-                            kind="text", source="Hello")
+                            kind="html", source=source, compiled=compiled.payload)
         people = [
             {"public_id": new_public_id(), "workspace_id": workspace, "email": address, "email_key": address.casefold(),
              "domain": address.rpartition("@")[2], "first_name": f"N{number}", "created_at": now, "updated_at": now}

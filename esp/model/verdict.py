@@ -42,6 +42,7 @@ class Reason(StrEnum):
     TLS = "tls"
     TIMEOUT = "timeout"
     PROTOCOL = "protocol"
+    AMBIGUOUS = "ambiguous"  # the connection was lost between the dot and its answer: it may have arrived (RFC 1047)
     SYSTEM = "system"  # the server's own trouble: disk full, internal error
     OTHER = "other"
 

@@ -105,13 +105,15 @@ class Outbox(Protocol):
 
     async def record(
         self, batch: ClaimedBatch, outcomes: Sequence[Outcome], now: datetime, *,
-        postponed: Sequence[Postponed] = (), finished: bool = False,
+        postponed: Sequence[Postponed] = (), finished: bool = False, rest_doubtful: bool = False,
+        ready_in: float = 0.0,
     ) -> None:
         """Write outcomes, events, tallies, suppressions and new due times in one transaction.
 
         Deferred and postponed deliveries join a batch for their provider and time. ``finished`` ends the lease: the
-        batch is done where nothing of it is open, and ready again for anybody where something is. Raises
-        LeaseLostError, with nothing written, where batch, owner and fence are not those of the claim any more.
+        batch is done where nothing of it is open, and ready again for anybody, after ``ready_in`` seconds,
+        where something is; ``rest_doubtful`` marks that as maybe sent. Raises LeaseLostError, with nothing written,
+        where batch, owner and fence are not those of the claim any more.
         """
         ...
 

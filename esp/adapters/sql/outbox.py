@@ -55,10 +55,7 @@ class SqlOutbox:
                 .values(state="leased", owner=owner, lease_until=until, fence=found.fence + 1)
             )
             if lost:
-                await connection.execute(
-                    update(deliveries).where(deliveries.c.batch_id == found.id, deliveries.c.state.in_(_OPEN))
-                    .values(maybe_duplicate=True)
-                )
+                await _mark_doubtful(connection, found.id)
         return ClaimedBatch(found.id, found.workspace_id, found.campaign_id, found.provider, found.size, owner,
                             found.fence + 1, until, taken_from=found.owner if lost else "")
 
@@ -95,7 +92,8 @@ class SqlOutbox:
 
     async def record(
         self, batch: ClaimedBatch, outcomes: Sequence[Outcome], now: datetime, *,
-        postponed: Sequence[Postponed] = (), finished: bool = False,
+        postponed: Sequence[Postponed] = (), finished: bool = False, rest_doubtful: bool = False,
+        ready_in: float = 0.0,
     ) -> None:
         """See ``esp.ports.outbox.Outbox.record``."""
         async with self._database.write() as connection:
@@ -112,8 +110,10 @@ class SqlOutbox:
             later = [(outcome.row, outcome.due_at) for outcome in outcomes if outcome.due_at is not None]
             later += [(item.row, item.due_at) for item in postponed]
             await self._rebatch(connection, batch, later, now)
+            if rest_doubtful:
+                await _mark_doubtful(connection, batch.id)
             if finished:
-                await _finish(connection, batch, now)
+                await _finish(connection, batch, now + timedelta(seconds=ready_in))
 
     async def sending_campaigns(self) -> frozenset[int]:
         """See ``esp.ports.outbox.Outbox.sending_campaigns``."""
@@ -197,11 +197,18 @@ def _held(batch: ClaimedBatch) -> ColumnElement[bool]:
     return and_(table.id == batch.id, table.owner == batch.owner, table.fence == batch.fence, table.state == "leased")
 
 
-async def _finish(connection: AsyncConnection, batch: ClaimedBatch, now: datetime) -> None:
+async def _mark_doubtful(connection: AsyncConnection, batch_id: int) -> None:
+    await connection.execute(
+        update(deliveries).where(deliveries.c.batch_id == batch_id, deliveries.c.state.in_(_OPEN))
+        .values(maybe_duplicate=True)
+    )
+
+
+async def _finish(connection: AsyncConnection, batch: ClaimedBatch, due_at: datetime) -> None:
     left = await connection.scalar(
         select(func.count()).where(deliveries.c.batch_id == batch.id, deliveries.c.state.in_(_OPEN))
     )
-    ending: dict[str, Any] = {"state": "ready", "due_at": now, "size": left} if left else {"state": "done"}
+    ending: dict[str, Any] = {"state": "ready", "due_at": due_at, "size": left} if left else {"state": "done"}
     await connection.execute(
         update(batches).where(batches.c.id == batch.id).values(owner="", lease_until=None, **ending)
     )

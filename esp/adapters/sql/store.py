@@ -1,0 +1,50 @@
+"""Every area's SQL over one database: the Store of the house."""
+
+from esp.adapters.sql.accounts import SqlAccounts
+from esp.adapters.sql.campaigns import SqlCampaigns
+from esp.adapters.sql.contacts import SqlContacts
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.domains import SqlDomains
+from esp.adapters.sql.engagement import SqlEngagement
+from esp.adapters.sql.ledger import SqlLedger
+from esp.adapters.sql.mailroom import SqlMailroom
+from esp.adapters.sql.migrate import migrate
+from esp.adapters.sql.outbox import SqlOutbox
+from esp.adapters.sql.reports import SqlReports
+from esp.ports.accounts import Accounts
+from esp.ports.campaigns import Campaigns
+from esp.ports.contacts import Contacts
+from esp.ports.domains import Domains
+from esp.ports.engagement import Engagement
+from esp.ports.ledger import Ledger
+from esp.ports.mailroom import Mailroom
+from esp.ports.outbox import Outbox
+from esp.ports.reports import Reports
+
+
+class SqlStore:
+    """Store over SQLite or PostgreSQL; ``batch_size`` is DeliverySettings.batch_size."""
+
+    def __init__(self, database: Database, batch_size: int = 200) -> None:
+        self.database = database
+        self.accounts: Accounts = SqlAccounts(database)
+        self.campaigns: Campaigns = SqlCampaigns(database)
+        self.contacts: Contacts = SqlContacts(database)
+        self.domains: Domains = SqlDomains(database)
+        self.engagement: Engagement = SqlEngagement(database)
+        self.ledger: Ledger = SqlLedger(database)
+        self.mailroom: Mailroom = SqlMailroom(database)
+        self.outbox: Outbox = SqlOutbox(database, batch_size)
+        self.reports: Reports = SqlReports(database)
+
+    async def check(self) -> None:
+        """Raises DependencyError where the database does not answer."""
+        await self.database.check()
+
+    async def migrate(self) -> None:
+        """Bring the database to the newest schema."""
+        await migrate(self.database)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.database.close()

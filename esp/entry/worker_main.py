@@ -1,0 +1,71 @@
+"""The sending process itself: ``python -m esp.entry.worker_main``, its settings as JSON on standard input.
+
+It sends until SIGTERM (or until its parent is gone, which closes its standard input), then drains, and prints one JSON
+object with what it did.
+"""
+
+import asyncio
+import gc
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+
+from esp import wiring
+from esp.entry.worker import Worker
+from esp.log import configure
+from esp.settings import load
+
+
+async def work(handed: dict[str, Any]) -> dict[str, Any]:
+    """Run one worker with ``handed`` = ``{"settings", "workers", "coordination"}``; returns its figures."""
+    settings = load(**handed["settings"])
+    configure(settings.log)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(sys.stdin.fileno(), _parent_gone, loop, stop)
+    coordination = wiring.shared_coordination(Path(handed["coordination"]))
+    app = await wiring.build(settings, migrate=False, coordination=coordination)
+    try:
+        engine = wiring.build_engine(app, handed["workers"])
+        try:
+            # Everything made so far stays: the collector need not look at it again and again.
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 20)
+            worker = Worker(engine)
+            await worker.run(stop)
+        finally:
+            await engine.close()
+            engine.journal.close()
+    finally:
+        await app.close()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "batches": worker.batches_done, "stages": dict(engine.stopwatch.nanoseconds),
+        "thread_cpu": time.thread_time(), "cpu": usage.ru_utime + usage.ru_stime, "rss_kb": usage.ru_maxrss,
+    }
+
+
+def _parent_gone(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
+
+
+def main() -> None:
+    """Read the settings, work, print the figures."""
+    handed = orjson.loads(sys.stdin.buffer.readline())
+    figures = uvloop.run(work(handed))
+    sys.stdout.write(orjson.dumps(figures).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Kept connections: the way to a domain's servers, and greeted sessions used again while they are good."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from esp.deliver.route import SmartHost, route
+from esp.deliver.service import Sending, find_targets
+from esp.model.attempt import Attempt
+from esp.ports.clock import Clock
+from esp.ports.network import ConnectError, Resolver, Session, Target, Transport
+
+_TARGETS_KEPT: Final = 300.0  # seconds; the resolver heeds the records' own times below that
+_FAILURE_KEPT: Final = 15.0
+_MOST_TARGETS: Final = 20_000
+_IDLE: Final = 5.0  # seconds a session may wait for its next message: Postfix waits about as long before it hangs up
+_DOWN_FOR: Final = 60.0
+_TRIED_AT_ONCE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A session and the key under which it goes back."""
+
+    session: Session
+    key: tuple[str, int]
+    reused: bool
+
+
+class Connections:
+    """All SMTP sessions of one worker. ``most_idle`` bounds those kept open without work."""
+
+    def __init__(
+        self, transport: Transport, resolver: Resolver, sending: Sending, smart_host: SmartHost | None, clock: Clock,
+        most_idle: int = 200,
+    ) -> None:
+        self._transport, self._resolver, self._sending = transport, resolver, sending
+        self._smart_host, self._clock, self._most_idle = smart_host, clock, most_idle
+        self._targets: dict[str, tuple[float, tuple[Target, ...] | Attempt]] = {}
+        self._idle: defaultdict[tuple[str, int], list[tuple[float, Session]]] = defaultdict(list)
+        self._idle_count = 0
+        self._down: dict[tuple[str, int], float] = {}
+
+    async def open(self, domain: str, fresh: bool = False) -> Connected | Attempt:
+        """A session to a server of ``domain``, or the attempt that failed to get one. ``fresh``: not a kept one."""
+        targets = await self._find(domain)
+        if isinstance(targets, Attempt):
+            return targets
+        now = self._clock.monotonic()
+        if not fresh:
+            for target in targets:
+                kept = self._idle.get((target.address, target.port))
+                while kept:
+                    _, session = kept.pop()
+                    self._idle_count -= 1
+                    if session.usable:
+                        return Connected(session, (target.address, target.port), reused=True)
+        # A server that was down a moment ago is asked last: one dead MX of two must not slow the mail.
+        ordered = sorted(targets, key=lambda target: self._down.get((target.address, target.port), 0.0) > now)
+        failed: Attempt | None = None
+        for target in ordered[:_TRIED_AT_ONCE]:
+            key = (target.address, target.port)
+            try:
+                session = await self._transport.connect(target)
+            except ConnectError as error:
+                failed = error.attempt
+                self._down[key] = self._clock.monotonic() + _DOWN_FOR
+                continue
+            self._down.pop(key, None)
+            return Connected(session, key, reused=False)
+        assert failed is not None
+        return failed
+
+    async def give_back(self, connected: Connected, most_messages: int) -> None:
+        """Keep the session for the next message, or close it where it is worn out."""
+        session = connected.session
+        if session.usable and session.sent < most_messages and self._idle_count < self._most_idle:
+            self._idle[connected.key].append((self._clock.monotonic() + _IDLE, session))
+            self._idle_count += 1
+        else:
+            await session.close()
+
+    async def sweep(self) -> None:
+        """Close what was not used for a while; called every second or so."""
+        now = self._clock.monotonic()
+        for key in list(self._idle):
+            kept = self._idle[key]
+            over = [session for until, session in kept if until <= now]
+            self._idle[key] = [(until, session) for until, session in kept if until > now]
+            if not self._idle[key]:
+                del self._idle[key]
+            self._idle_count -= len(over)
+            for session in over:
+                await session.close()
+        self._down = {key: until for key, until in self._down.items() if until > now}
+        if len(self._targets) > _MOST_TARGETS:
+            self._targets.clear()
+
+    async def close(self) -> None:
+        """Close every kept session."""
+        for kept in list(self._idle.values()):
+            for _, session in kept:
+                await session.close()
+        self._idle.clear()
+        self._idle_count = 0
+
+    async def _find(self, domain: str) -> tuple[Target, ...] | Attempt:
+        key = "" if self._smart_host else domain
+        now = self._clock.monotonic()
+        known = self._targets.get(key)
+        if known is not None and known[0] > now:
+            return known[1]
+        found = await find_targets(route(domain, self._smart_host), self._resolver, self._sending)
+        self._targets[key] = (now + (_FAILURE_KEPT if isinstance(found, Attempt) else _TARGETS_KEPT), found)
+        return found

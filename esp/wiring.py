@@ -1,0 +1,113 @@
+"""Where the house is joined: the only module that names adapters."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Final
+
+from esp.adapters.journal import FileJournal
+from esp.adapters.local.coordination import LocalCoordination
+from esp.adapters.redis.coordination import RedisCoordination
+from esp.adapters.resolver import DnsResolver
+from esp.adapters.smtp.client import SmtpTransport
+from esp.adapters.socket import CoordinationServer, SocketCoordination
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.store import SqlStore
+from esp.app import App
+from esp.deliver.route import parse_smart_host
+from esp.deliver.service import Sending
+from esp.errors import SettingsError
+from esp.flows.connections import Connections
+from esp.flows.engine import Engine
+from esp.flows.plan import sending_plan
+from esp.ports.clock import Clock, SystemClock
+from esp.ports.coordination import Coordination
+from esp.settings import Settings
+from esp.throttle.shaping import load_shaping
+from esp.wire.tokens import TokenSigner
+
+_KEY_OCTETS: Final = 32
+
+
+async def build(settings: Settings, *, migrate: bool = True, coordination: Coordination | None = None) -> App:
+    """The application on the configured database, resolver and coordination.
+
+    ``coordination`` replaces what the settings say, for a child that shares its parent's. Raises MerpatiError with the
+    operator's sentence where something is missing.
+    """
+    clock = SystemClock()
+    delivery = settings.delivery
+    parse_smart_host(delivery.smart_host)  # a misspelt one should be known at the start
+    settings.server.data_dir.mkdir(parents=True, exist_ok=True)
+    store = SqlStore(Database(settings.database_url, settings.database.pool_size), delivery.batch_size)
+    try:
+        await store.check()
+        if migrate:
+            await store.migrate()
+    except BaseException:
+        await store.close()
+        raise
+    return App(
+        settings=settings, clock=clock, store=store, coordination=coordination or _coordination(settings, clock),
+        resolver=DnsResolver(delivery.nameservers), tokens=load_tokens(settings.server.data_dir / "secret.key"),
+        shaping=load_shaping(delivery.provider_connections, delivery.provider_rate),
+    )
+
+
+def _coordination(settings: Settings, clock: Clock) -> Coordination:
+    url = settings.redis.url.get_secret_value()
+    return RedisCoordination(url) if url else LocalCoordination(clock)
+
+
+def coordination_server(app: App, path: Path) -> CoordinationServer:
+    """The app's coordination for child processes, at the Unix socket ``path``."""
+    return CoordinationServer(app.coordination, path)
+
+
+def shared_coordination(path: Path) -> Coordination:
+    """A child's way to its parent's coordination."""
+    return SocketCoordination(path)
+
+
+def build_engine(app: App, workers: int = 1) -> Engine:
+    """The sending engine of one process, which is one of ``workers`` that share this server's limits.
+
+    Takes a place for its journal in data_dir: close the engine's journal when done.
+    """
+    delivery = app.settings.delivery
+    sending = Sending(
+        hello_name=delivery.hello_name or socket.getfqdn(), port=delivery.port,
+        allow_private_addresses=delivery.allow_private_addresses,
+    )
+    smart_host = parse_smart_host(delivery.smart_host)
+    connections = Connections(SmtpTransport(), app.resolver, sending, smart_host, app.clock)
+    journal = FileJournal.open(app.settings.server.data_dir / "outcomes", socket.gethostname())
+    signed = smart_host is None or not delivery.smart_host_signs
+    return Engine(app, connections, journal, sending_plan, workers=workers, signed=signed)
+
+
+def load_tokens(path: Path) -> TokenSigner:
+    """The keys of links and return paths from ``path``, made on the first start, readable by us alone.
+
+    One line a key, ``number hexadecimal``; the last one signs and all verify, so that links in old mails go on working.
+    """
+    if not path.exists():
+        new = path.with_suffix(f".{os.getpid()}")
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w") as key_file:
+            key_file.write(f"1 {secrets.token_hex(_KEY_OCTETS)}\n")
+            key_file.flush()
+            os.fsync(file)
+        try:
+            os.link(new, path)  # unlike a rename this cannot take the place of a key that another process made first
+        except FileExistsError:
+            pass
+        finally:
+            new.unlink()
+    try:
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        keys = {int(number): bytes.fromhex(text) for number, text in lines}
+        return TokenSigner(keys, int(lines[-1][0]))
+    except (ValueError, IndexError) as error:
+        raise SettingsError(f"{path} holds no keys. Restore it from a backup: links in sent mails need it.") from error
