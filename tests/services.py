@@ -140,11 +140,12 @@ class RedisServer:
     port: int
 
     @classmethod
-    def start(cls) -> Self:
+    def start(cls, port: int = 0) -> Self:
+        """``port`` 0 takes a free one; a given one brings a stopped server back, empty."""
         binary = shutil.which("redis-server")
         if binary is None:
             raise ServiceMissingError("Redis is not installed; run `make test-needs`")
-        port = free_port()
+        port = port or free_port()
         process = subprocess.Popen(
             [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
             stdout=subprocess.DEVNULL,
