@@ -54,13 +54,17 @@ class TurnedClock:
         self.at += timedelta(seconds=seconds)
 
 
-class BrokenStore:
-    """A database that does not answer, whatever it is asked."""
+class Unplugged:
+    """The real area of the store until it is unplugged; from then on whatever it is asked fails."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+        self.broken = False
 
     def __getattr__(self, name: str) -> Any:
         async def fail(*_: Any) -> None:
             raise OSError(f"the database is gone, so no {name}")
-        return fail
+        return fail if self.broken else getattr(self.real, name)
 
 
 @dataclass
@@ -96,18 +100,17 @@ class World:
         return [self.open_path(number), *clicks, self.unsubscribe_path(number), self.view_path(number)]
 
     def break_database(self) -> None:
-        """Every area fails from now on."""
-        self.app.store.engagement = BrokenStore()  # type: ignore[assignment]
+        self.app.store.engagement.broken = True  # type: ignore[attr-defined]
 
     def mend_database(self) -> None:
-        self.app.store.engagement = SqlEngagement(self.database)
+        self.app.store.engagement.broken = False  # type: ignore[attr-defined]
 
 
 def make_app(database: Database, folder: Path, clock: TurnedClock) -> App:
     """An App with the areas that tracking uses."""
     settings = load(server={"data_dir": folder, "public_url": "https://mail.toko.example"})
     store: Any = SimpleNamespace(
-        engagement=SqlEngagement(database), ledger=SqlLedger(database), reports=SqlReports(database)
+        engagement=Unplugged(SqlEngagement(database)), ledger=SqlLedger(database), reports=SqlReports(database)
     )
     nothing: Any = None
     return App(settings, clock, store, nothing, nothing, TokenSigner({1: b"k" * 32}, 1))
@@ -128,7 +131,7 @@ async def make_world(
             {"workspace_id": sent.workspace_id, "campaign_id": sent.campaign_id, "variant_id": sent.variant_id,
              "link_index": link.index, "url": link.url, "text": link.text} for link in compiled.links
         ])
-        await connection.execute(update(contacts).values(city="Solo", language="en", **(fields or {})))
+        await connection.execute(update(contacts).values({"city": "Solo", "language": "en"} | (fields or {})))
     clock = TurnedClock(SENT + timedelta(minutes=1))
     app = make_app(database, folder, clock)
     if delivered:

@@ -71,7 +71,8 @@ class SqlReports:
         k = campaigns.c
         async with self._database.read() as connection:
             row = (await connection.execute(
-                select(k.state, k.started_at, k.walk_done, k.include_lists).where(k.id == campaign_id, k.workspace_id == workspace_id)
+                select(k.state, k.started_at, k.walk_done, k.include_lists)
+                .where(k.id == campaign_id, k.workspace_id == workspace_id)
             )).one_or_none()
             if row is None:
                 return None
