@@ -10,7 +10,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from admin_ui import strip
-from admin_ui.auth import GUEST_COOKIE, LoginThrottle, guest_token, load_session, new_guest, set_guest_cookie
+from admin_ui.auth import (
+    GUEST,
+    GUEST_COOKIE,
+    SESSION,
+    LoginThrottle,
+    guest_token,
+    load_session,
+    new_guest,
+    set_guest_cookie,
+)
 from admin_ui.page import APP, PASSWORDS, TEMPLATES, THROTTLE, Page, Routes, as_aiohttp
 from admin_ui.pages import ALL
 from admin_ui.render import STATIC, make_environment
@@ -73,11 +82,11 @@ async def _outer(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give everybody not logged in a guest cookie, which their forms are bound to; keep the language for the page."""
     guest = request.cookies.get(GUEST_COOKIE, "")
     fresh = not 16 <= len(guest) <= 64
-    request["guest"] = new_guest() if fresh else guest
+    request[GUEST] = new_guest() if fresh else guest
     LANGUAGE.set("en")
     response = await handler(request)
-    if fresh and request.get("session") is None and not response.prepared:
-        set_guest_cookie(request.app[APP], response, request["guest"])
+    if fresh and request.get(SESSION) is None and not response.prepared:
+        set_guest_cookie(request.app[APP], response, request[GUEST])
     return response
 
 
@@ -106,18 +115,19 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _problem(request: web.Request, status: int, message: str) -> web.StreamResponse:
-    page = Page(request, request.app[APP], request.get("session"))
+    page = Page(request, request.app[APP], request.get(SESSION))
     return page.render("errors/problem.html", status=status, code=status, message=message)
 
 
 async def _who(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Load the session and what the shell shows about sending."""
     app = request.app[APP]
-    request["session"] = session = await load_session(app, request)
+    session = await load_session(app, request)
     if session is not None:
+        request[SESSION] = session
         LANGUAGE.set(session.user.language if session.user.language in LANGUAGES else "en")
         if request.method == "GET":
-            request["strip"] = await strip.load(app, session.workspace.id)
+            request[strip.STRIP] = await strip.load(app, session.workspace.id)
     else:
         LANGUAGE.set(_preferred(request))
     return await handler(request)
@@ -133,13 +143,13 @@ def _preferred(request: web.Request) -> str:
 
 
 def _token(request: web.Request) -> str:
-    session = request.get("session")
+    session = request.get(SESSION)
     return session.csrf if session is not None else guest_token(request)
 
 
 async def _set_up_first(request: web.Request, handler: Handler) -> web.StreamResponse:
     """An empty server leads every page to the set-up."""
-    stranger = request.get("session") is None and not request.path.startswith(("/setup", "/docs"))
+    stranger = request.get(SESSION) is None and not request.path.startswith(("/setup", "/docs"))
     if stranger and not await request.app[APP].store.accounts.has_users():
         raise web.HTTPSeeOther("/setup")
     return await handler(request)

@@ -16,6 +16,9 @@ from esp.ports.accounts import NewSession, Session, User
 
 SESSION_COOKIE: Final = "merpati_session"
 GUEST_COOKIE: Final = "merpati_guest"
+SESSION: Final = web.RequestKey("session", Session)  # absent where nobody is logged in
+GUEST: Final = web.RequestKey("guest", str)
+
 SESSION_LIFE: Final = timedelta(days=14)
 TOUCH_EVERY: Final = timedelta(minutes=5)
 
@@ -131,7 +134,7 @@ async def load_session(app: App, request: web.Request) -> Session | None:
 
 def guest_token(request: web.Request) -> str:
     """The form token of somebody not logged in: without one, another page could log a victim in as itself."""
-    return token_of(request.cookies.get(GUEST_COOKIE) or str(request["guest"]))
+    return token_of(request.cookies.get(GUEST_COOKIE) or request[GUEST])
 
 
 def new_guest() -> str:

@@ -1,6 +1,5 @@
 """Server-sent events: a page that keeps itself fresh while something runs."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -24,7 +23,7 @@ async def stream(page: Page, fragments: AsyncIterator[str]) -> web.StreamRespons
             await response.write(KEEP_ALIVE if fragment == last else _event(fragment))
             last = fragment
         await response.write(b"event: done\ndata: \n\n")
-    except (ConnectionResetError, asyncio.CancelledError):
+    except ConnectionResetError:
         pass  # the reader left
     finally:
         close = getattr(fragments, "aclose", None)

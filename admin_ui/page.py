@@ -4,14 +4,15 @@ import base64
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import Environment
 
-from admin_ui.auth import LoginThrottle, guest_token
+from admin_ui.auth import SESSION, LoginThrottle, guest_token
 from admin_ui.forms import Form, FormModel
+from admin_ui.strip import STRIP
 from admin_ui.words import LANGUAGE
 from esp.app import App
 from esp.flows.accounts import Passwords
@@ -80,7 +81,7 @@ class Page:
         request = self.request
         return request.app[TEMPLATES].get_template(template).render(
             page=self, app=self.app, path=request.path, now=self.app.clock.now(), csrf=self.csrf,
-            session=self.maybe_session, strip=request.get("strip"), language=LANGUAGE.get(),
+            session=self.maybe_session, strip=request.get(STRIP), language=LANGUAGE.get(),
             zone=self.maybe_session.workspace.time_zone if self.maybe_session else "UTC",
             theme=_theme(request), toast=_toast(request), **context)
 
@@ -155,7 +156,7 @@ def as_aiohttp(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResp
     """The route as aiohttp calls it, with its demands checked first."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        session = cast("Session | None", request.get("session"))
+        session = request.get(SESSION)
         page = Page(request, request.app[APP], session)
         if not route.open and session is None:
             if request.method != "GET":

@@ -1,6 +1,9 @@
 """The strip on every page: what is being sent now, what waits, and what stopped and why."""
 
 from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
 
 from esp.app import App
 from esp.model.campaign import CampaignState
@@ -19,6 +22,9 @@ class Strip:
     def mood(self) -> str:
         """The strip's class: something stands still, something runs, or all is quiet."""
         return "is-held" if self.paused else "is-running" if self.running else ""
+
+
+STRIP: Final = web.RequestKey("strip", Strip)
 
 
 async def load(app: App, workspace_id: int) -> Strip:

@@ -178,7 +178,7 @@ def _check(record: DnsRecord, state: RecordState, found: tuple[str, ...], advice
 
 
 def _missing(record: DnsRecord) -> RecordCheck:
-    return _check(record, RecordState.MISSING, (), "Not published yet. New records take some minutes, rarely hours.")
+    return _check(record, RecordState.MISSING, ())
 
 
 def _doubled(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
