@@ -16,6 +16,9 @@ _INLINER: Final = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_r
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(["table", "strikethrough"])
 _LONELY: Final = re.compile("<p>\\s*(\ue000[0-9]+\ue001)\\s*</p>")
 
+_LISTED: Final = re.compile(
+    "\ue000([0-9]+)\ue001\\s*<(ul|ol)>((?:(?!</?(?:ul|ol)>).)*)</\\2>\\s*\ue000([0-9]+)\ue001", re.DOTALL
+)
 _RUST_ESCAPE: Final = re.compile(r"\\u\{([0-9a-f]{1,5}|10[0-9a-f]{4})\}")
 
 _LAYOUT: Final = """<!doctype html>
@@ -34,11 +37,16 @@ body {{ margin: 0; padding: 0; background: #f3f4f6; -webkit-text-size-adjust: 10
 .inner a {{ color: #0f766e; }}
 .inner img {{ max-width: 100%; height: auto; border: 0; }}
 .inner blockquote {{ margin: 0 0 16px; padding: 4px 16px; border-left: 4px solid #d1d5db; color: #4b5563; }}
+.inner blockquote p {{ margin: 0; }}
+.inner table {{ width: 100%; border-collapse: collapse; margin: 0 0 16px; }}
+.inner th, .inner td {{ padding: 8px 12px 8px 0; text-align: left; border-bottom: 1px solid #d1d5db; }}
 .inner pre, .inner code {{ font-family: Menlo, Consolas, monospace; font-size: 14px; background: #f3f4f6; }}
 @media (max-width: 620px) {{ .inner {{ padding: 20px !important; }} .outer {{ padding: 0 !important; }} }}
-@media (prefers-color-scheme: dark) {{ body, .outer {{ background: #111827 !important; }}
-  .sheet {{ background: #1f2937 !important; }}
-  .inner, .inner h1, .inner h2, .inner h3 {{ color: #f3f4f6 !important; }} }}
+@media (prefers-color-scheme: dark) {{
+  body, .outer {{ background: #111827 !important; }}
+  .sheet, .inner pre, .inner code {{ background: #1f2937 !important; }}
+  .inner, .inner h1, .inner h2, .inner h3, .inner blockquote, .inner code {{ color: #f3f4f6 !important; }}
+  .inner a {{ color: #5eead4 !important; }} .inner code {{ text-decoration: underline dotted; }} }}
 </style></head>
 <body><table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tr>
 <td class="outer" style="padding:24px 12px">
@@ -56,7 +64,16 @@ def from_markdown(covered: str, shield: Shield, title: str) -> str:
     """A whole responsive document around CommonMark (with tables; HTML in the source is shown as text)."""
     body = _MARKDOWN.render(lone_lines_apart(covered, shield))
     body = _LONELY.sub(lambda f: f[1] if shield.is_statement(int(f[1][1:-1])) else f[0], body)
+    body = _LISTED.sub(lambda f: _inside_list(f, shield), body)
     return _LAYOUT.format(language="en", title=escape(title), body=body)
+
+
+def _inside_list(found: re.Match[str], shield: Shield) -> str:
+    """A loop around a list, as Markdown wants it written, becomes a loop inside of it: one list, not one an item."""
+    first, last = shield.fields[int(found[1])], shield.fields[int(found[4])]
+    if not first.startswith("{% for ") or last != "{% endfor %}":
+        return found[0]
+    return f"<{found[2]}>\ue000{found[1]}\ue001{found[3]}\ue000{found[4]}\ue001</{found[2]}>"
 
 
 def from_mjml(covered: str, shield: Shield) -> str:

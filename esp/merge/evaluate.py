@@ -322,26 +322,23 @@ class Program(Generic[Piece]):
 
 
 def _compile_body(tree: Tree, coding: Coding[Any]) -> Step:
-    steps: list[Any] = []
+    # Pairs of a literal and what follows it: a mail is literals with values between them.
+    pairs: list[tuple[Any, Step]] = []
     text = ""
     for node in tree:
         if isinstance(node, str):
             text += node
-            continue
-        if text:
-            steps.append(coding.literal(text))
+        else:
+            pairs.append((coding.literal(text), _compile_node(node, coding)))
             text = ""
-        steps.append(_compile_node(node, coding))
-    if text:
-        steps.append(coding.literal(text))
+    rest = coding.literal(text)
 
     def run(scope: Scope, budget: Budget, out: list[Any]) -> None:
         append = out.append
-        for step in steps:
-            if callable(step):
-                step(scope, budget, out)
-            else:
-                append(step)
+        for literal, step in pairs:
+            append(literal)
+            step(scope, budget, out)
+        append(rest)
 
     return run
 

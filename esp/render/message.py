@@ -41,7 +41,7 @@ def _html_piece(value: str) -> bytes:
 
 
 def _text_piece(value: str) -> bytes:
-    return encode_piece(value.replace("\x00", ""))
+    return encode_piece(value if "\x00" not in value else value.replace("\x00", ""))
 
 
 WIRE_HTML: Final = Coding[bytes](encode_piece, _html_piece)
