@@ -2,8 +2,17 @@
 
 import typer
 
-app = typer.Typer(name="merpati", no_args_is_help=True, add_completion=True, pretty_exceptions_show_locals=False,
-                  help="Merpati: lists, signed broadcasts, tracking, bounces and a relay on your own machine.")
+from esp.cli import operate, serve
+
+app = typer.Typer(
+    name="merpati",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_show_locals=False,
+    help="Merpati: lists, signed broadcasts, tracking, bounces and a relay on your own machine.",
+)
+app.command("serve")(serve.command)
+app.add_typer(operate.app)
 
 
 def main() -> None:

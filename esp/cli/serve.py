@@ -1,0 +1,162 @@
+"""``merpati serve``: every role in this process and its sending processes, until a signal; ``--role`` splits them."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import structlog
+import typer
+import uvloop
+from aiohttp import web
+
+from admin_ui import app as admin
+from esp import log as logging
+from esp import wiring
+from esp.app import App
+from esp.cli.shared import ConfigOption, out, run
+from esp.entry import health, scheduler
+from esp.entry.mx import Mx
+from esp.entry.scheduler import Job
+from esp.entry.workers import WorkerPool
+from esp.errors import DependencyError
+from esp.flows import contacts, mailroom, walk
+from esp.inbound.service import Reader
+from esp.settings import Settings, load
+from tracking import jobs as tracking_jobs
+from tracking.edge.door import build_edge
+
+log = structlog.get_logger()
+
+_SHUTDOWN: Final = 10.0  # seconds that a page under way may take after SIGTERM
+
+
+class Role(StrEnum):
+    """What a node does. ``web`` is the admin and the tracking links; any number of nodes may have each role."""
+
+    WEB = "web"
+    MX = "mx"
+    WORKER = "worker"
+    SCHEDULER = "scheduler"
+
+
+def with_real_ports(settings: Settings) -> Settings:
+    """``settings`` with free ports where they say 0, so that links name the port that is really listened on."""
+    changes: dict[str, Any] = {}
+    for section, host, port in (("server", settings.server.host, settings.server.port),
+                                ("mx", settings.mx.host, settings.mx.port)):
+        if port == 0:
+            with socket.socket() as probe:
+                probe.bind((host, 0))
+                changes[section] = getattr(settings, section).model_copy(update={"port": probe.getsockname()[1]})
+    return settings.model_copy(update=changes)
+
+
+async def serve(
+    app: App, stop: asyncio.Event, *, roles: Sequence[Role] = tuple(Role), ready: Callable[[], None] | None = None,
+    pool: WorkerPool | None = None,
+) -> None:
+    """Run ``roles`` until ``stop`` is set, then drain: no new work, what is on the wire ends and is recorded.
+
+    ``ready`` is called once every door is open. Raises DependencyError where a port cannot be had.
+    """
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        if Role.WEB in roles:
+            await stack.enter_async_context(_Web(app))
+        if Role.MX in roles and app.settings.mx.enabled:
+            mx = Mx(app)
+            await _listening(mx.start(), app.settings.mx.host, app.settings.mx.port)
+            stack.push_async_callback(mx.close)
+        if Role.SCHEDULER in roles:
+            reader = Reader()
+            stack.push_async_callback(reader.close)
+            tasks.create_task(scheduler.run(app, _jobs(app, reader), stop))
+        if Role.WORKER in roles and app.settings.server.workers:
+            tasks.create_task((pool or WorkerPool(app)).run(stop))
+        if ready:
+            ready()
+        await stop.wait()
+
+
+def _jobs(app: App, reader: Reader) -> list[Job]:
+    async def process_new(app: App) -> bool:
+        return await mailroom.process_new(app, reader)
+
+    fold_every = app.settings.tracking.fold_every.total_seconds()
+    return [
+        Job("start due campaigns", 1.0, walk.start_due),
+        Job("walk audiences", 0.5, walk.walk_some, wakes="walk"),
+        Job("finish campaigns", 1.0, walk.finish_done),
+        Job("run imports", 1.0, contacts.run_imports, wakes="imports"),
+        Job("judge incoming mail", 1.0, process_new),
+        Job("fold opens and clicks", fold_every, tracking_jobs.fold),
+    ]
+
+
+class _Web:
+    """The admin, the tracking links and the health checks on one port."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __aenter__(self) -> None:
+        root = admin.build(self._app)
+        root.add_routes(health.routes(self._app))
+        build_edge(self._app).mount(root)
+        self._runner = web.AppRunner(root, access_log=None, shutdown_timeout=_SHUTDOWN)
+        await self._runner.setup()
+        server = self._app.settings.server
+        await _listening(web.TCPSite(self._runner, server.host, server.port).start(), server.host, server.port)
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._runner.cleanup()
+
+
+async def _listening(start: Any, host: str, port: int) -> None:
+    try:
+        await start
+    except OSError as error:
+        raise DependencyError(f"Cannot listen on {host}:{port}: {error.strerror}. Is another server running there?") from error
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and Ctrl+C set ``stop``; a second one ends the process as usual."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, first, number)
+
+
+RoleOption = Annotated[list[Role] | None, typer.Option("--role", help="Only this role; may be repeated. Default: all.")]
+
+
+def command(config: ConfigOption = None, role: RoleOption = None) -> None:
+    """Start the server: admin, tracking links, incoming mail and sending, until Ctrl+C."""
+    roles = tuple(role or Role)
+
+    async def main() -> None:
+        settings = with_real_ports(load(config))
+        logging.configure(settings.log)
+        app = await wiring.build(settings)
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+
+        def ready() -> None:
+            log.info("started", roles=[str(name) for name in roles], database=settings.database_url.split(":", 1)[0])
+            if Role.WEB in roles:
+                out.print(f"\nMerpati is at [bold]{settings.public_url}[/bold]   (Ctrl+C stops it)\n")
+
+        try:
+            await serve(app, stop, roles=roles, ready=ready)
+        finally:
+            await app.close()
+
+    uvloop.install()
+    run(main())
