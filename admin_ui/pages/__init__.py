@@ -3,9 +3,9 @@
 from typing import Final
 
 from admin_ui.page import Routes
-from admin_ui.pages import account, domains, guide, home, login, setup, team, workspace
+from admin_ui.pages import account, campaigns, domains, guide, home, login, reports, setup, team, workspace
 
 ALL: Final[tuple[Routes, ...]] = (
-    login.routes, setup.routes, home.routes, guide.routes,
+    login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
     domains.routes, team.routes, workspace.routes, account.routes,
 )
