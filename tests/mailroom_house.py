@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
+from esp.adapters.local.coordination import LocalCoordination
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.mailroom import SqlMailroom
-from esp.adapters.sql.schema import inbound_messages, sending_domains, suppressions
+from esp.adapters.sql.schema import inbound_messages, suppressions
 from esp.app import App
-from esp.model.ids import new_public_id
 from esp.ports.clock import SystemClock
 from esp.settings import Settings, load
 from esp.wire.tokens import TokenSigner
@@ -62,15 +62,11 @@ class House:
 async def open_house(database: Database, **mx: Any) -> AsyncIterator[House]:
     """Three people at ``warung.example`` in a running campaign of toko.example."""
     sending = await seed(database, [f"orang{number}@warung.example" for number in range(3)], now=datetime.now(UTC))
-    async with database.write() as connection:
-        await connection.execute(insert(sending_domains).values(
-            public_id=new_public_id(), workspace_id=sending.workspace_id, name="toko.example",
-            created_at=datetime.now(UTC),
-        ))
     store = PartOfStore(SqlMailroom(database), SqlLedger(database), SqlEngagement(database))
     settings: Settings = load(mx={"port": 0, **mx})
     nothing = cast(Any, None)
-    app = App(settings, SystemClock(), cast(Any, store), nothing, nothing, SIGNER)
+    clock = SystemClock()
+    app = App(settings, clock, cast(Any, store), LocalCoordination(clock), nothing, SIGNER)
     try:
         yield House(app, database, sending)
     finally:

@@ -91,7 +91,7 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("walk audiences", 0.5, walk.walk_some, wakes="walk"),
         Job("finish campaigns", 1.0, walk.finish_done),
         Job("run imports", 1.0, contacts.run_imports, wakes="imports"),
-        Job("judge incoming mail", 1.0, process_new),
+        Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
         Job("fold opens and clicks", fold_every, tracking_jobs.fold),
     ]
 

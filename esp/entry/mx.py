@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 
 from esp.app import App
 from esp.errors import TokenError
+from esp.flows.mailroom import WAKES
 from esp.ports.mailroom import NewInbound
 
 log = structlog.get_logger(__name__)
@@ -82,6 +83,7 @@ class _Doorkeeper:
     async def keep(self, message: NewInbound) -> None:
         """Commit the message. Shielded: a peer that hangs up now must not cancel a transaction half way."""
         await asyncio.shield(self.app.store.mailroom.keep(message))
+        await self.app.coordination.wake(WAKES)
 
 
 class MxSession(SMTP):

@@ -26,6 +26,7 @@ from esp.wire.tokens import Claims
 
 log = structlog.get_logger(__name__)
 
+WAKES: Final = "inbound"  # coordination topic: a message was kept
 BATCH: Final = 50
 OLDEST: Final = timedelta(days=30)  # no server tries for longer; what reports on an older mail is a replay
 _REPLY_LENGTH: Final = 500

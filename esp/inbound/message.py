@@ -1,7 +1,8 @@
 """A received message as far as recognition needs it, read under strict bounds.
 
 The e-mail package is quadratic in the number of parts and recursive in their depth, so what it sees is cut first:
-reports come before the returned original (RFC 3462 section 2), and nothing behind the cut decides. This module still belongs in a process that can be killed: see ``service``.
+reports come before the returned original (RFC 3462 section 2), and nothing behind the cut decides.
+This module still belongs in a process that can be killed: see ``service``.
 """
 
 import re
@@ -45,7 +46,7 @@ class ReportPart:
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
-    """``fields`` is the message's header (first of each name, names in lower case), ``original`` the returned mail's."""
+    """``fields`` is the message's header (the first of each name, in lower case), ``original`` the returned mail's."""
 
     media_type: str
     report_type: str

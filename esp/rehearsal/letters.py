@@ -15,7 +15,10 @@ import dkim
 _BOUNDARY: Final = re.compile(
     rb'^Content-Type:[^\n]*(?:\n[ \t][^\n]*)*?boundary="?([^"\s;]+)"?', re.IGNORECASE | re.MULTILINE
 )
-_LINK: Final = re.compile(r"<a\b[^>]*?\shref=[\"'](https?://[^\"']+)", re.IGNORECASE)
+_LINK: Final = re.compile(r"<a\b[^>]*?\shref=[\"'](https?://[^\"']+)[^>]*>(.*?)</a>", re.IGNORECASE | re.DOTALL)
+_TAG: Final = re.compile(r"<[^>]*>")
+# Every mail has these at its foot; people who want to read on do not click them.
+_FOOT: Final = frozenset(("unsubscribe", "view in browser"))
 _IMAGE: Final = re.compile(r"<img\b[^>]*?\ssrc=[\"'](https?://[^\"']+)", re.IGNORECASE)
 _ANGLED: Final = re.compile(rb"<(https?://[^<>\s]+)>")
 _ONE_OF_EACH: Final = (b"from", b"date", b"message-id", b"subject", b"to", b"mime-version", b"list-id", b"feedback-id",
@@ -34,7 +37,10 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """``dkim_valid``: at least one aligned signature verifies and none fails. ``complaints`` say what is wrong."""
+    """``dkim_valid``: at least one aligned signature verifies and none fails. ``complaints`` say what is wrong.
+
+    ``links`` are those that a reader would click, ``foot`` the rest; a scanner follows both.
+    """
 
     number: int
     message_id: str
@@ -44,6 +50,7 @@ class Examined:
     complaints: tuple[str, ...]
     images: tuple[str, ...]
     links: tuple[str, ...]
+    foot: tuple[str, ...]
 
 
 def examine(copies: Sequence[Copy], texts: Mapping[str, str]) -> list[Examined]:
@@ -63,10 +70,12 @@ def _examine(copy: Copy, texts: Mapping[str, str]) -> Examined:
         complaints.append("a line of more than 998 octets")
     valid, signature_complaints = _verify(copy.raw, fields, texts)
     page = _html_part(header, body)
+    links = [(html.unescape(url), _TAG.sub("", text).strip().lower()) for url, text in _LINK.findall(page)]
     return Examined(
         copy.number, _first(fields, b"message-id"), _first(fields, b"subject"), valid, one_click,
         tuple(complaints + signature_complaints),
-        tuple(map(html.unescape, _IMAGE.findall(page))), tuple(map(html.unescape, _LINK.findall(page))),
+        tuple(map(html.unescape, _IMAGE.findall(page))),
+        tuple(url for url, text in links if text not in _FOOT), tuple(url for url, text in links if text in _FOOT),
     )
 
 

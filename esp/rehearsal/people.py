@@ -39,11 +39,12 @@ def fraction(seed: str, address: str, question: str) -> float:
 
 
 def plan(seed: str, address: str, pace: float) -> Plan:
-    """What the person at ``address`` does. ``pace`` stretches or shortens all times."""
+    """What the person at ``address`` does. ``pace`` stretches all times, and should not be below 1."""
     mood = fraction(seed, address, "mood")
     if mood < _NOTHING:
         return Plan()
-    wait = 0.5 + 3.0 * fraction(seed, address, "wait")
+    # Nobody reads within two seconds of the mail's arrival; what does is taken for a machine, and rightly.
+    wait = 3.0 + 3.0 * fraction(seed, address, "wait")
     if fraction(seed, address, "late") < _LATE_SHARE:
         wait += 5.0
     agent = HUMAN_AGENTS[int(fraction(seed, address, "agent") * len(HUMAN_AGENTS))]

@@ -169,9 +169,11 @@ class World:
     def _react(self, provider: Provider, copy: Copy, examined: Examined) -> None:
         person = self._person(provider, copy.recipient)
         person.message_ids.append(examined.message_id)
-        examined = replace(examined, links=tuple(filter(inside, examined.links)),
-                           images=tuple(filter(inside, examined.images)),
-                           one_click=examined.one_click if inside(examined.one_click) else "")
+        examined = replace(
+            examined, links=tuple(filter(inside, examined.links)), foot=tuple(filter(inside, examined.foot)),
+            images=tuple(filter(inside, examined.images)),
+            one_click=examined.one_click if inside(examined.one_click) else "",
+        )
         person.dkim_valid += examined.dkim_valid
         if examined.complaints and len(self.complaints) < _COMPLAINTS:
             self.complaints.append(f"{copy.recipient}: {'; '.join(examined.complaints)}")
@@ -198,7 +200,7 @@ class World:
             self.complaints.append(f"the rehearsal itself failed: {error!r}")
 
     async def _scan(self, examined: Examined) -> None:
-        urls = (*examined.links, *examined.images, examined.one_click)
+        urls = (*examined.links, *examined.foot, *examined.images, examined.one_click)
         await self._browsers.scan([url for url in urls if url])
 
     async def _live(self, doing: Plan, provider: Provider, recipient: str, examined: Examined) -> None:
