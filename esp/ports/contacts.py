@@ -312,6 +312,10 @@ class Contacts(Protocol):
         """
         ...
 
+    async def release_import(self, claimed: Import) -> None:
+        """Queued again from where it is: whoever reads it is being stopped, and another need not wait."""
+        ...
+
     async def fail_import(self, claimed: Import, error: str, now: datetime) -> None: ...
 
     async def rejects(

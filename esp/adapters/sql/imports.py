@@ -143,6 +143,14 @@ class SqlImports:
         return await upsert_contacts(
             connection, self._database.dialect, claimed.workspace_id, chunk.rows, source, now, subscribing)
 
+    async def release_import(self, claimed: Import) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(imports).values(state=ImportState.QUEUED.value)
+                .where(imports.c.id == claimed.id, imports.c.workspace_id == claimed.workspace_id,
+                       imports.c.state == ImportState.RUNNING.value, imports.c.bytes_read == claimed.bytes_read)
+            )
+
     async def fail_import(self, claimed: Import, error: str, now: datetime) -> None:
         async with self._database.write() as connection:
             await connection.execute(
