@@ -2,7 +2,7 @@
 
 import typer
 
-from esp.cli import operate, serve
+from esp.cli import bench, operate, serve
 
 app = typer.Typer(
     name="merpati",
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.command)
 app.add_typer(operate.app)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

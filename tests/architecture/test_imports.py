@@ -83,7 +83,7 @@ def direction_faults(module: str, imported: str) -> str | None:
     if other > own:
         return f"{module} imports {imported}, which lies above it"
     own_part, other_part = module.split(".")[:2], imported.split(".")[:2]
-    if own == other and own_part != other_part and own_part[-1] in STAGES | {"adapters"}:
+    if own == other and own_part != other_part and own_part[0] == "esp" and own_part[-1] in STAGES | {"adapters"}:
         return f"{module} imports {imported}: a stage never imports another stage or an adapter"
     if other_part == ["esp", "adapters"] and module != "esp.wiring" and own_part != ["esp", "adapters"]:
         return f"{module} imports {imported}: only esp.wiring names adapters"
