@@ -10,6 +10,7 @@ import "./kit/selection.js";
 import "./kit/theme.js";
 import "./kit/times.js";
 import "./kit/toasts.js";
+import "./screens/compose.js";
 import { onContent } from "./kit/content.js";
 
 window.htmx = htmx;
