@@ -134,7 +134,7 @@ class SmtpTransport:
         # What came in the clear behind the 220 must not be taken for an answer inside TLS.
         connection.forget()
         if connection.transport is None or connection.failure is not None:
-            raise self._broken(connection, target, Phase.STARTTLS)
+            raise _failed(target, Phase.STARTTLS, Failure.TLS, connection.detail)
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(

@@ -99,6 +99,7 @@ class Connection(asyncio.Protocol):
             if self.failure is not None or self.transport is None:
                 return
             self.transport.write(view[at : at + _BLOCK])
+            await asyncio.sleep(0)  # a connection that is lost meanwhile says so in the loop's next round
             if self._writable is not None:
                 try:
                     async with asyncio.timeout(self._timeouts.block):
