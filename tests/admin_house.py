@@ -94,7 +94,8 @@ class House:
         workspace = await self.app.store.accounts.first_workspace()
         assert workspace
         await self.app.store.accounts.update_workspace(
-            workspace.id, name="Toko Melati", postal_address="Jl. Melati 1, Yogyakarta", language="en", time_zone="Asia/Jakarta")
+            workspace.id, name="Toko Melati", postal_address="Jl. Melati 1, Yogyakarta", language="en",
+            time_zone="Asia/Jakarta")
         return member
 
     async def second_workspace(self, email: str = "budi@lain.example") -> Member:

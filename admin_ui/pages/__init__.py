@@ -3,9 +3,24 @@
 from typing import Final
 
 from admin_ui.page import Routes
-from admin_ui.pages import account, campaigns, domains, guide, home, login, reports, setup, team, workspace
+from admin_ui.pages import (
+    account,
+    campaigns,
+    contacts,
+    domains,
+    guide,
+    home,
+    imports,
+    lists,
+    login,
+    reports,
+    setup,
+    team,
+    workspace,
+)
 
 ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
+    contacts.routes, lists.routes, imports.routes,
     domains.routes, team.routes, workspace.routes, account.routes,
 )

@@ -1,0 +1,182 @@
+"""Imports: a file chosen, its columns named, its rows read while one watches, and the refused ones handed back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from aiohttp import BodyPartReader, web
+
+from admin_ui import live
+from admin_ui.page import Page, Routes
+from admin_ui.security import ForeignRequestError, same_token
+from admin_ui.words import _
+from esp.errors import InputError
+from esp.flows.contacts import Inspection, begin_import, create_list, inspect_import, is_over, rejects_csv, store_upload
+from esp.ports.contacts import Import, ImportState
+
+routes: Final = Routes()
+
+_PIECE: Final = 256 * 1024
+_TOKEN_OCTETS: Final = 200
+_ENCODINGS: Final = {
+    "utf-8": "UTF-8", "windows-1252": "Windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+
+
+@routes.get("/imports")
+async def index(page: Page) -> web.Response:
+    before = page.query("before")
+    found = await page.app.store.contacts.imports(
+        page.workspace_id, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None)
+    return page.render("imports/index.html", imports=found, before=before, page_size=50)
+
+
+@routes.get("/imports/new")
+async def new(page: Page) -> web.Response:
+    return page.render("imports/new.html", list_id=page.query("list"), problem="")
+
+
+@routes.post("/imports/new", streams=True)
+async def upload(page: Page) -> web.Response:
+    """Take the file as it comes, whatever its size; the form's token must stand before it."""
+    if page.request.content_type != "multipart/form-data":
+        raise InputError(_("Choose a file."))
+    reader = await page.request.multipart()
+    trusted, list_id = False, ""
+    while (part := await reader.next()) is not None:
+        if not isinstance(part, BodyPartReader):
+            continue
+        if part.name == "csrf":
+            trusted = same_token((await part.read_chunk(_TOKEN_OCTETS)).decode("ascii", "replace"), page.csrf)
+        elif part.name == "list":
+            list_id = (await part.read_chunk(32)).decode("ascii", "replace")
+        elif part.name == "file":
+            if not trusted:
+                raise ForeignRequestError
+            return await _keep(page, part, list_id)
+    if not trusted:
+        raise ForeignRequestError
+    return page.invalid("imports/new.html", list_id=list_id, problem=_("Choose a file."))
+
+
+async def _keep(page: Page, part: BodyPartReader, list_id: str) -> web.Response:
+    try:
+        if not part.filename:
+            raise InputError(_("Choose a file."))
+        kept = await store_upload(page.app, page.workspace_id, page.session.user.id, part.filename, _pieces(part))
+        await inspect_import(page.app, page.workspace_id, kept.id)  # what cannot be read is said here, beside the field
+    except InputError as error:
+        return page.invalid("imports/new.html", list_id=list_id, problem=str(error))
+    return page.redirect(f"/imports/{kept.id}" + (f"?list={list_id}" if list_id.isdigit() else ""))
+
+
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while piece := await part.read_chunk(_PIECE):
+        yield piece
+
+
+async def _import(page: Page) -> Import:
+    return await page.app.store.contacts.get_import(page.workspace_id, page.key("import_id"))
+
+
+@routes.get("/imports/{import_id:\\d+}")
+async def show(page: Page) -> web.Response:
+    it = await _import(page)
+    if it.state is ImportState.UPLOADED:
+        return await _mapping(page, it, await inspect_import(page.app, page.workspace_id, it.id))
+    return page.render("imports/show.html", **await _progress(page, it))
+
+
+async def _mapping(
+    page: Page, it: Import, found: Inspection, chosen: Mapping[str, Any] | None = None,
+    error: InputError | None = None,
+) -> web.Response:
+    """The step in which columns are named: as guessed, or as they were chosen with what is wrong about it."""
+    lists = await page.app.store.contacts.lists(page.workspace_id)
+    choice = chosen or {
+        "list": page.query("list") or ("" if lists else "new"), "wording": "", "resubscribe": "",
+        **{f"column-{number}": column.target or column.suggestion for number, column in enumerate(found.columns)}}
+    return page.render(
+        "imports/map.html", status=422 if error else 200, it=it, found=found, lists=lists, choice=choice,
+        encoding=_ENCODINGS.get(found.encoding, found.encoding), labels=_labels(),
+        problems=error.problems if error else {}, message=str(error) if error else "")
+
+
+def _labels() -> dict[str, str]:
+    return {
+        "email": _("E-mail address"), "first_name": _("First name"), "last_name": _("Last name"),
+        "full_name": _("Full name"), "city": _("City"), "country": _("Country"), "language": _("Language"),
+        "time_zone": _("Time zone"), "birth_date": _("Birth date"),
+    }
+
+
+@routes.post("/imports/{import_id:\\d+}/start")
+async def start(page: Page) -> web.Response:
+    it = await _import(page)
+    if it.state is not ImportState.UPLOADED:
+        return page.redirect(f"/imports/{it.id}")
+    found = await inspect_import(page.app, page.workspace_id, it.id)
+    posted = {name: str(value) for name, value in (await page.request.post()).items()}
+    mapping = {column.title: posted.get(f"column-{number}", "") for number, column in enumerate(found.columns)}
+    try:
+        list_id = await _chosen_list(page, it, posted.get("list", ""), mapping)
+        await begin_import(
+            page.app, page.workspace_id, it.id, list_id, mapping, resubscribe=posted.get("resubscribe") == "1",
+            wording=posted.get("wording", "").strip()[:500], actor=page.session.user.email)
+    except InputError as error:
+        return await _mapping(page, it, found, posted, error)
+    return page.redirect(f"/imports/{it.id}")
+
+
+async def _chosen_list(page: Page, it: Import, choice: str, mapping: Mapping[str, str]) -> int | None:
+    """The list that people join; a new one is made only once the columns can be right."""
+    if choice == "new":
+        if "email" not in mapping.values():
+            return None
+        name = it.file_name.rsplit(".", 1)[0].replace("_", " ").strip()[:100] or _("Imported people")
+        return (await create_list(page.app, page.workspace_id, name)).id
+    if not choice.isascii() or not choice.isdigit():
+        return None
+    return (await page.app.store.contacts.get_list(page.workspace_id, int(choice))).id
+
+
+async def _progress(page: Page, it: Import) -> dict[str, Any]:
+    """What the page of a running or finished import shows; ``left`` is None where nothing can be said yet."""
+    part = it.bytes_read / it.bytes_total if it.bytes_total else 0.0
+    left = None
+    if it.started_at and 0.02 < part < 1:
+        taken = page.app.clock.now() - it.started_at
+        left = timedelta(seconds=taken.total_seconds() * (1 - part) / part)
+    one = await page.app.store.contacts.get_list(page.workspace_id, it.list_id) if it.list_id else None
+    refused = await page.app.store.contacts.rejects(page.workspace_id, it.id, limit=20) if it.rejected else ()
+    return {"it": it, "part": part, "left": left, "list": one, "over": is_over(it), "refused": refused}
+
+
+@routes.get("/imports/{import_id:\\d+}/live")
+async def watch(page: Page) -> web.StreamResponse:
+    """The progress as it grows; ends with the import. Leaving the page does not stop anything."""
+    await _import(page)
+
+    async def fragments() -> AsyncIterator[str]:
+        while True:
+            it = await _import(page)
+            yield page.html("imports/progress.html", **await _progress(page, it))
+            if is_over(it):
+                return
+            await asyncio.sleep(0.5)
+
+    return await live.stream(page, fragments())
+
+
+@routes.get("/imports/{import_id:\\d+}/rejected.csv")
+async def rejected(page: Page) -> web.StreamResponse:
+    """The refused rows with line and reason, for a spreadsheet."""
+    it = await _import(page)
+    response = web.StreamResponse(headers={
+        "Content-Type": "text/csv; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="rejected-{it.id}.csv"'})
+    await response.prepare(page.request)
+    async for line in rejects_csv(page.app, page.workspace_id, it.id):
+        await response.write(line.encode())
+    await response.write_eof()
+    return response
