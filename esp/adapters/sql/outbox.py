@@ -1,5 +1,6 @@
 """The outbox in SQL: a claim is a row lock, a lease and a fence; what is written afterwards is guarded by all three."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from esp.model.delivery import OPEN_STATES, EventType, NewEvent
 from esp.ports.ledger import NewSuppression
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Outcome, Postponed
 
+_STEPS: Final = (1, 5, 15, 60)  # seconds; a few fixed ones, so that different waits meet at the same times
 _OPEN: Final = tuple(state.value for state in OPEN_STATES)
 # Driver-level statements, as in the ledger: one row a deferred message.
 _REBATCH_SQLITE: Final = """
@@ -281,6 +283,6 @@ def _event(batch: ClaimedBatch, outcome: Outcome) -> NewEvent:
 
 def _gathered(due_at: datetime, now: datetime) -> datetime:
     """``due_at`` rounded up by a tenth of the wait: what is deferred at nearly the same time makes one batch."""
-    step = min(60.0, max(1.0, (due_at - now).total_seconds() / 10))
-    step = float(round(step))
-    return datetime.fromtimestamp(-(-due_at.timestamp() // step) * step, due_at.tzinfo)
+    wait = (due_at - now).total_seconds()
+    step = max((step for step in _STEPS if step <= wait / 10), default=_STEPS[0])
+    return datetime.fromtimestamp(math.ceil(due_at.timestamp() / step) * step, due_at.tzinfo)
