@@ -140,14 +140,14 @@ async def act(
     match action:
         case CampaignAction.START:
             started = await start(app, detail)
-            await app.coordination.wake("audience")
+            await app.coordination.wake("walk")
             return started
         case CampaignAction.SCHEDULE:
             if at is None or at <= app.clock.now():
                 raise InputError("The campaign was not scheduled.", {"scheduled_at": "Choose a time in the future."})
             await _freeze_variants(app, detail)  # what cannot be sent should be known today and not on the day
     moved = await app.store.campaigns.move(campaign, action, app.clock.now(), reason=reason, scheduled_at=at)
-    await app.coordination.wake("audience" if action is CampaignAction.CANCEL else "outbox")
+    await app.coordination.wake("outbox")
     return moved
 
 
