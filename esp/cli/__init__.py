@@ -2,7 +2,7 @@
 
 import typer
 
-from esp.cli import bench, operate, serve
+from esp.cli import bench, demo, operate, serve
 
 app = typer.Typer(
     name="merpati",
@@ -12,6 +12,7 @@ app = typer.Typer(
     help="Merpati: lists, signed broadcasts, tracking, bounces and a relay on your own machine.",
 )
 app.command("serve")(serve.command)
+app.command("demo")(demo.command)
 app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
 

@@ -12,7 +12,6 @@ import orjson
 import uvloop
 
 from esp.rehearsal.dns_wire import Record, RecordType
-from esp.rehearsal.providers import DNS_ADDRESS
 from esp.rehearsal.world import World
 
 
@@ -43,7 +42,7 @@ async def main() -> None:
     world = World(**options)
     try:
         await world.start()
-        _say({"port": world.port, "nameserver": f"{DNS_ADDRESS}:{world.dns_port}"})
+        _say({"port": world.port, "nameserver": world.nameserver})
         while line := await reader.readline():
             order = orjson.loads(line)
             if order["do"] == "stop":

@@ -1,6 +1,7 @@
-"""The rehearsal's DNS: one zone of everything, answered over UDP on loopback."""
+"""The rehearsal's DNS: one zone of everything, answered over UDP and TCP on loopback."""
 
 import asyncio
+import struct
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
@@ -62,18 +63,51 @@ class _Answering(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        try:
-            question = decode_question(data)
-        except (ValueError, IndexError):
-            return  # not a question: nothing to answer
-        records, code = self._zone.lookup(question.name, question.type)
+        answer = _answer(self._zone, data, datagram=True)
+        if self._transport is not None and answer:
+            self._transport.sendto(answer, addr)
+
+
+def _answer(zone: Zone, packet: bytes, *, datagram: bool) -> bytes:
+    try:
+        question = decode_question(packet)
+    except (ValueError, IndexError):
+        return b""  # not a question: nothing to answer
+    records, code = zone.lookup(question.name, question.type)
+    return encode_answer(question, records, code, datagram=datagram)
+
+
+class DnsServer:
+    """``zone`` on one free port of ``host``, for datagrams and for connections."""
+
+    def __init__(self, zone: Zone, host: str) -> None:
+        self._zone, self._host = zone, host
+        self._transport: asyncio.DatagramTransport | None = None
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Open both; raises OSError where the host has no such port for both."""
+        self._server = await asyncio.start_server(self._converse, self._host, 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        self._transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Answering(self._zone), local_addr=(self._host, self.port)
+        )
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
         if self._transport is not None:
-            self._transport.sendto(encode_answer(question, records, code), addr)
+            self._transport.close()
 
-
-async def serve_dns(zone: Zone, host: str) -> tuple[asyncio.DatagramTransport, int]:
-    """Answer from ``zone`` on a free port of ``host``; the transport (close it) and the port."""
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _Answering(zone), local_addr=(host, 0)
-    )
-    return transport, int(transport.get_extra_info("sockname")[1])
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(10):
+                (octets,) = struct.unpack("!H", await reader.readexactly(2))
+                answer = _answer(self._zone, await reader.readexactly(octets), datagram=False)
+            writer.write(struct.pack("!H", len(answer)) + answer)
+            await writer.drain()
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()

@@ -65,12 +65,13 @@ def decode_question(packet: bytes) -> Question:
     return Question(number, ".".join(labels).lower(), kind, additional > 0, packet[_HEADER.size : at + 5])
 
 
-def encode_answer(question: Question, records: Sequence[Record], code: ResponseCode) -> bytes:
-    """The answer's packet; TC is set, and no record sent, where it would not fit one datagram."""
-    body = b"".join(_encode_record(record) for record in records)
+def encode_answer(question: Question, records: Sequence[Record], code: ResponseCode, *, datagram: bool) -> bytes:
+    """The answer's packet; TC is set, and no record sent, where it would not fit one datagram (the asker uses TCP)."""
+    body = b"".join(_encode_record(record, question.name) for record in records)
     additional = _EDNS_OPT if question.edns else b""
     flags = 0x8580 | code  # response, authoritative, recursion desired and available
-    if _HEADER.size + len(question.raw) + len(body) + len(additional) > (1232 if question.edns else 512):
+    octets = _HEADER.size + len(question.raw) + len(body) + len(additional)
+    if datagram and octets > (1232 if question.edns else 512):
         body, records, flags = b"", (), flags | 0x0200
     header = _HEADER.pack(question.id, flags, 1, len(records), 0, 1 if additional else 0)
     return header + question.raw + body + additional
@@ -81,9 +82,11 @@ def _encode_name(name: str) -> bytes:
     return b"".join(bytes((len(label),)) + label for label in labels) + b"\x00"
 
 
-def _encode_record(record: Record) -> bytes:
+def _encode_record(record: Record, asked: str) -> bytes:
     data = _encode_value(record)
-    return _encode_name(record.name) + struct.pack("!HHIH", record.type, 1, _TTL, len(data)) + data
+    # The name asked for stands behind the header, where a pointer saves repeating it (RFC 1035 section 4.1.4).
+    name = b"\xc0\x0c" if record.name.rstrip(".").lower() == asked else _encode_name(record.name)
+    return name + struct.pack("!HHIH", record.type, 1, _TTL, len(data)) + data
 
 
 def _encode_value(record: Record) -> bytes:

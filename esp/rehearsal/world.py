@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from esp.rehearsal.browsing import Browsers, inside
 from esp.rehearsal.certificate import self_signed
-from esp.rehearsal.dns_server import Zone, serve_dns
+from esp.rehearsal.dns_server import DnsServer, Zone
 from esp.rehearsal.dns_wire import Record, RecordType
 from esp.rehearsal.letters import Copy, Examined, examine
 from esp.rehearsal.people import Plan, fraction, plan
@@ -58,10 +58,9 @@ class World:
     people: dict[str, Person] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
     port: int = 0
-    dns_port: int = 0
     _hosts: list[MailHost] = field(default_factory=list)
     _servers: list[asyncio.Server] = field(default_factory=list)
-    _dns: asyncio.DatagramTransport | None = None
+    _dns: DnsServer | None = None
     _backlog: deque[tuple[Provider, Copy]] = field(default_factory=deque)
     _waiting_for_room: list[Callable[[], None]] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,7 +77,8 @@ class World:
         for provider in self.providers:
             self.zone.publish(Record(provider.domain, RecordType.MX, f"10 {provider.host}"))
             self.zone.publish(Record(provider.host, RecordType.A, provider.address))
-        self._dns, self.dns_port = await serve_dns(self.zone, DNS_ADDRESS)
+        self._dns = DnsServer(self.zone, DNS_ADDRESS)
+        await self._dns.start()
         self._hosts = [self._host(provider) for provider in self.providers]
         for attempt in range(_BIND_TRIES):
             try:
@@ -96,6 +96,12 @@ class World:
     def _host(self, provider: Provider) -> MailHost:
         tls: ssl.SSLContext | None = self_signed(provider.host) if provider.behaviour.starttls else None
         return MailHost(provider, self.seed, self._accept, self._note, self._room, tls)
+
+    @property
+    def nameserver(self) -> str:
+        """``address:port``."""
+        assert self._dns is not None
+        return f"{DNS_ADDRESS}:{self._dns.port}"
 
     async def _listen(self) -> None:
         port = 0
