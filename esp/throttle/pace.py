@@ -84,7 +84,7 @@ class Pace:
             self._succeeded(now)
         elif verdict.reason in _UNREACHED:
             self._unreached(now)
-        elif verdict.permanence is Permanence.TRANSIENT:
+        else:  # for good, too: what is blocked today costs reputation with every further try
             self._slow_down(now)
 
     def _succeeded(self, now: float) -> None:
