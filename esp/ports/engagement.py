@@ -10,7 +10,7 @@ from esp.model.delivery import EventType
 
 @dataclass(frozen=True, slots=True)
 class LetterList:
-    """A list by which a person got the mail, and whether they are on it now."""
+    """A list by which a person got the mail, and whether they are on it now (or have yet to confirm that)."""
 
     list_id: int
     name: str

@@ -228,6 +228,8 @@ async def test_the_page_says_who_and_which_list_and_waits_for_the_button(databas
         assert (await client.get(style)).content_type == "text/css"
         done = await client.post(world.unsubscribe_path(), data={"action": "unsubscribe", "reason": "too_many"})
         assert "You are unsubscribed" in await done.text()
+        again = await client.get(world.unsubscribe_path())
+        assert "You are unsubscribed" in await again.text(), "nobody is asked twice"
     assert await on_list(database, world.sent.contacts[0]) == "unsubscribed"
     assert (await totals(database, world.sent.campaign_id, "reason", "too_many"))["unsubscribed"] == 1
 

@@ -50,10 +50,10 @@ class Edge:
         return [
             web.get("/o/{token}.gif", self.open),
             web.get("/c/{token}/{index}", self.click),
+            web.get(pages.STYLE_PATH, self.style),
             web.get("/u/{token}", self.ask),
             web.post("/u/{token}", self.unsubscribe),
             web.get("/v/{token}", self.view),
-            web.get(pages.STYLE_PATH, self.style),
         ]
 
     def mount(self, application: web.Application) -> None:

@@ -15,7 +15,8 @@ _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, auto_reload=False
 )
 STYLE: Final = (_FOLDER / "edge.css").read_bytes()
-STYLE_PATH: Final = f"/edge/{sha256(STYLE).hexdigest()[:12]}.css"
+#: Below /u/, where no token has a dot, so that the door has no further path that others must let through.
+STYLE_PATH: Final = f"/u/{sha256(STYLE).hexdigest()[:12]}.css"
 
 #: 43 octets: one transparent point.
 PIXEL: Final = (
@@ -50,7 +51,10 @@ class Pages:
         self.words = WORDS[self.language]
 
     def unsubscribe(self) -> web.Response:
-        lists = [one.name for one in self._letter.lists] if self._letter else []
+        """The question; or the answer already, where the person has left every list."""
+        if self._letter and self._letter.lists and not self._letter.subscribed:
+            return self.unsubscribed()
+        lists = [one.name for one in self._letter.lists if one.subscribed] if self._letter else []
         return self._page("unsubscribe.html", "unsubscribe", lists=lists, reasons=REASONS)
 
     def unsubscribed(self) -> web.Response:

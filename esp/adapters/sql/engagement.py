@@ -96,7 +96,7 @@ class SqlEngagement:
                 .order_by(lists.c.id)
             )
             letter_lists = tuple(
-                LetterList(one.id, one.name, one.state == SubscriptionState.SUBSCRIBED.value) for one in on_lists
+                LetterList(one.id, one.name, one.state != SubscriptionState.UNSUBSCRIBED.value) for one in on_lists
             )
         fields: Mapping[str, Any] = {}
         if row.test_of is not None:
