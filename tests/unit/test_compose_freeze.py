@@ -154,7 +154,8 @@ def test_markdown_gets_a_layout_and_html_in_it_is_text() -> None:
     assert "&lt;script&gt;" in html
     assert "<strong>tebal</strong>" in html
     assert "<table" in html
-    assert html.count("https://a.example/") == 2 and html.count("<ul") == 1
+    assert html.count("https://a.example/") == 2
+    assert html.count("<ul") == 1
     assert text.startswith("Halo teman\n")
 
 

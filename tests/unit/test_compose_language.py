@@ -173,3 +173,18 @@ def test_syntax_errors_are_problems_with_a_line() -> None:
     assert problems[0].message.startswith("Line 2: ")
     assert "not closed" in _problems("{% if contact.city %}x")[0][1]
     assert "if, for and set" in _problems("{% while 1 %}x")[0][1]
+
+
+def test_a_list_that_a_name_holds_is_missing_inside_another_list() -> None:
+    assert (
+        plain_text(parse("{% set a = [1] %}{% set b = [a, 2] %}{{ b[0] is none }} {{ [[1], 2][0] | length }}"), {})
+        == "True 1"
+    )
+
+
+def test_loops_that_write_nothing_are_stopped_by_their_turns() -> None:
+    source = (
+        f"{{% set l = {LISTING} %}}{{% for a in l %}}{{% for b in l %}}{{% set c = b %}}{{% endfor %}}{{% endfor %}}"
+    )
+    with pytest.raises(MergeLimitError, match="turns"):
+        plain_text(parse(source), {})
