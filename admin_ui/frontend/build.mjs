@@ -2,14 +2,15 @@
 // Everything third-party comes from the lock file; nothing of it is committed. Names carry a content hash, so the
 // server may serve them as immutable; manifest.json maps plain names to hashed ones.
 import { createHash } from "node:crypto";
-import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const out = path.resolve(process.argv[2]);
+const target = path.resolve(process.argv[2]);
+const out = `${target}.${process.pid}`; // built aside and then put in place, so that nobody ever sees half a bundle
 const testOut = process.argv[3] ? path.resolve(process.argv[3]) : null;
 const modules = path.join(here, "node_modules");
 const manifest = {};
@@ -80,6 +81,9 @@ for (const file of await readdir(out)) {
   await writeFile(path.join(out, file + ".gz"), gzipSync(data, { level: 9 }));
   await writeFile(path.join(out, file + ".br"), brotliCompressSync(data, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }));
 }
+
+await rm(target, { recursive: true, force: true });
+await rename(out, target);
 
 if (testOut) { // the accessibility checker is for our browser tests; it is never shipped
   await mkdir(testOut, { recursive: true });

@@ -18,7 +18,6 @@ from esp.ports.contacts import Import, ImportState
 routes: Final = Routes()
 
 _PIECE: Final = 256 * 1024
-_TOKEN_OCTETS: Final = 200
 _ENCODINGS: Final = {
     "utf-8": "UTF-8", "windows-1252": "Windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 
@@ -47,9 +46,9 @@ async def upload(page: Page) -> web.Response:
         if not isinstance(part, BodyPartReader):
             continue
         if part.name == "csrf":
-            trusted = same_token((await part.read_chunk(_TOKEN_OCTETS)).decode("ascii", "replace"), page.csrf)
+            trusted = same_token(await _short(part), page.csrf)
         elif part.name == "list":
-            list_id = (await part.read_chunk(32)).decode("ascii", "replace")
+            list_id = await _short(part)
         elif part.name == "file":
             if not trusted:
                 raise ForeignRequestError
@@ -68,6 +67,11 @@ async def _keep(page: Page, part: BodyPartReader, list_id: str) -> web.Response:
     except InputError as error:
         return page.invalid("imports/new.html", list_id=list_id, problem=str(error))
     return page.redirect(f"/imports/{kept.id}" + (f"?list={list_id}" if list_id.isdigit() else ""))
+
+
+async def _short(part: BodyPartReader) -> str:
+    """A small field's text; what is longer than a piece is no field of ours."""
+    return (await part.read_chunk()).decode("ascii", "replace")[:200]
 
 
 async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:

@@ -43,6 +43,9 @@ document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();
     open();
+  } else if (dialog?.open && event.key === "Escape") {
+    event.preventDefault(); // a search field would only empty itself
+    dialog.close();
   } else if (dialog?.open && event.target === field) {
     const all = links();
     const at = all.findIndex((link) => link.getAttribute("aria-selected"));
