@@ -16,6 +16,7 @@ import { onContent } from "./kit/content.js";
 window.htmx = htmx;
 
 onContent((root) => {
-  const charts = root.querySelectorAll("[data-chart]:not([data-drawn])");
+  const charts = [...root.querySelectorAll("[data-chart]:not([data-drawn])")];
+  charts.forEach((chart) => { chart.dataset.drawn = "1"; }); // now, for the script that draws comes later
   if (charts.length) import("./charts.js").then(({ draw }) => charts.forEach(draw));
 });

@@ -16,9 +16,27 @@ function colour(name) {
 
 const number = new Intl.NumberFormat(document.documentElement.lang || "en", { maximumFractionDigits: 1 });
 
+// Times as the workspace's clock shows them, whatever the reader's own clock says.
+function clock(zone) {
+  const language = document.documentElement.lang || "en";
+  const parts = (options) => new Intl.DateTimeFormat(language, { timeZone: zone, hourCycle: "h23", ...options });
+  const day = parts({ day: "numeric", month: "short" });
+  const hour = parts({ hour: "2-digit", minute: "2-digit" });
+  const at = (seconds) => new Date(seconds * 1000);
+  return {
+    ticks: (_self, ticks, _axis, _space, step) => ticks.map((tick, index) => {
+      const date = day.format(at(tick));
+      if (step >= 86400) return date;
+      const first = index === 0 || day.format(at(ticks[index - 1])) !== date;
+      return hour.format(at(tick)) + (first ? `\n${date}` : "");
+    }),
+    moment: (seconds) => `${day.format(at(seconds))}, ${hour.format(at(seconds))}`,
+  };
+}
+
 export function draw(element) {
-  element.dataset.drawn = "1";
   const data = JSON.parse(document.querySelector(element.dataset.chart).textContent);
+  const times = clock(data.zone || "UTC");
   let chart;
   const paint = () => {
     chart?.destroy();
@@ -26,10 +44,11 @@ export function draw(element) {
     const axis = { stroke: colour("--text-3"), font, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, labelFont: font, labelSize: 20 };
     chart = new uPlot({
       width: element.clientWidth, height: 264, padding: [8, 8, 0, 0],
-      cursor: { points: { size: 7 } },
+      cursor: { points: { size: 7 }, y: false },
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), data.zone || "UTC"),
       scales: { y: { range: (_self, _low, high) => [0, Math.max(1, high * 1.08)] } },
-      axes: [axis, { ...axis, size: 56, label: data.unit, values: (_self, ticks) => ticks.map((tick) => number.format(tick)) }],
-      series: [{}, ...data.series.map((line, index) => {
+      axes: [{ ...axis, values: times.ticks }, { ...axis, size: 56, label: data.unit, values: (_self, ticks) => ticks.map((tick) => number.format(tick)) }],
+      series: [{ label: data.time || "Time", value: (_self, at) => (at == null ? "–" : times.moment(at)) }, ...data.series.map((line, index) => {
         const stroke = colour(`--series-${(index % 4) + 1}`);
         return {
           label: line.name, stroke, width: 2, dash: [[], [6, 4], [2, 3], [10, 3, 2, 3]][index % 4], points: { show: data.times.length < 3 },

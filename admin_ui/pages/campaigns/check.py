@@ -11,8 +11,8 @@ from pydantic import Field
 
 from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
-from admin_ui.pages.campaigns.preview import chosen_person
-from admin_ui.pages.campaigns.shown import REASONS
+from admin_ui.pages.campaigns.preview import chosen_person, make_preview
+from admin_ui.pages.campaigns.shown import REASONS, readable
 from admin_ui.words import _
 from esp.compose.freeze import Facts
 from esp.errors import ConflictError, InputError
@@ -65,14 +65,18 @@ async def _show(
 ) -> web.Response:
     campaign = detail.campaign
     preflight = await flow.preflight(page.app, page.workspace_id, campaign.id)
+    person = await chosen_person(page, "", campaign.include_lists)
+    edit = detail.edit()
+    previews = [await make_preview(page, edit, at, person) for at in range(len(detail.variants))]
     domain = None
     if campaign.domain_id is not None:
         domain = await page.app.store.domains.by_id(page.workspace_id, campaign.domain_id)
     now = page.app.clock.now()
     zone = ZoneInfo(page.session.workspace.time_zone)
     return page.render(
-        "campaigns/check.html", status=status, campaign=campaign, variants=detail.variants, preflight=preflight,
-        links=await _links(page, detail), domain=domain, reasons=REASONS, test=test, when=when,
+        "campaigns/check.html", status=status, campaign=campaign, variants=detail.variants, readable=readable,
+        preflight=preflight, links=await _links(page, detail), previews=previews, person=person, domain=domain,
+        reasons=REASONS, test=test, when=when,
         lists=await page.app.store.contacts.lists(page.workspace_id, True),
         local_now=now.astimezone(zone), earliest=(now + timedelta(minutes=1)).astimezone(zone),
         address=page.session.workspace.postal_address)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from admin_ui.page import Page, Routes
 from admin_ui.pages.campaigns.form import ComposeForm, read_edit
+from admin_ui.pages.campaigns.shown import readable
 from admin_ui.words import _
 from esp.compose.freeze import Facts
 from esp.compose.service import Preview
@@ -108,7 +109,7 @@ async def kept_frame(page: Page) -> web.Response:
 async def content(page: Page) -> web.Response:
     """What a campaign says, to look at when it can no longer be changed."""
     detail = await page.app.store.campaigns.get(page.workspace_id, page.key("campaign_id"))
-    return page.render("campaigns/content.html", campaign=detail.campaign, variants=detail.variants)
+    return page.render("campaigns/content.html", campaign=detail.campaign, variants=detail.variants, readable=readable)
 
 
 @routes.get(r"/campaigns/{campaign_id:\d+}/preview/people")

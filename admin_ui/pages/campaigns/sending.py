@@ -9,6 +9,7 @@ from aiohttp import web
 
 from admin_ui import live
 from admin_ui.page import Page, Routes
+from admin_ui.pages.campaigns.shown import REASONS, readable
 from admin_ui.words import _
 from esp.errors import InputError, NotFoundError
 from esp.flows import campaigns as flow
@@ -33,9 +34,13 @@ async def show(page: Page) -> web.StreamResponse:
         case CampaignState.SENT | CampaignState.CANCELLED:
             return page.redirect(f"/campaigns/{campaign.id}/report")
         case _:
-            return page.render("campaigns/sending.html", campaign=campaign, variants=detail.variants,
-                               lists=await page.app.store.contacts.lists(page.workspace_id, True),
-                               now_html=await _now(page, detail))
+            waits = campaign.state is CampaignState.SCHEDULED
+            now = page.app.clock.now()
+            return page.render(
+                "campaigns/sending.html", campaign=campaign, variants=detail.variants, readable=readable,
+                now_html=await _now(page, detail), reasons=REASONS,
+                soon=waits and campaign.scheduled_at is not None and campaign.scheduled_at - now < _SOON,
+                forecast=await page.app.store.campaigns.forecast(campaign, now) if waits else None)
 
 
 @routes.get(r"/campaigns/{campaign_id:\d+}/live")

@@ -1,5 +1,6 @@
 """States and reasons in a marketer's words; English here, translated where they are shown."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,3 +91,11 @@ FIELDS: Final = (
 def reason_words(reason: str) -> str:
     """The words for an exclusion or a bounce; a reason nobody thought of stands for itself."""
     return REASONS.get(reason, reason.replace("_", " ").capitalize())
+
+
+_MERGE: Final = re.compile(r"\{\{\s*(?:contact\.)?([\w.]+)[^{}]*\}\}")
+
+
+def readable(subject: str) -> str:
+    """A subject without code: ``Hello {{ contact.first_name | default("you") }}`` is ``Hello [first name]``."""
+    return _MERGE.sub(lambda found: f"[{found[1].replace('_', ' ').replace('.', ' ')}]", subject)

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from admin_ui.page import Page, Routes
-from admin_ui.pages.campaigns.shown import reason_words
+from admin_ui.pages.campaigns.shown import readable, reason_words
 from admin_ui.pages.reports.definitions import DEFINITIONS
 from admin_ui.pages.reports.figures import compare_variants, people_href, range_words, shown
 from admin_ui.words import _
 from esp.model.campaign import CampaignState
+from esp.ports.campaigns import CampaignDetail
 from esp.ports.reports import Bucket, Figures, Metric, ReasonCount, TimeSeries
 
 routes = Routes()
@@ -44,8 +45,17 @@ async def report(page: Page) -> web.StreamResponse:
         charts=_charts(series, page.session.workspace.time_zone, machines),
         providers=await store.by_provider(workspace_id, campaign_id),
         links=await store.by_link(workspace_id, campaign_id),
+        link_variants=await _link_variants(page, detail), readable=readable,
         reasons=_reasons(campaign_id, await store.reasons(workspace_id, campaign_id)),
         definitions=DEFINITIONS)
+
+
+async def _link_variants(page: Page, detail: CampaignDetail) -> dict[str, str]:
+    """The letter of each link's variant, by the link's index; nothing where there is one variant only."""
+    if len(detail.variants) < 2:
+        return {}
+    frozen = await page.app.store.campaigns.frozen(page.workspace_id, detail.campaign.id)
+    return {str(link.index): one.label for one in frozen.variants.values() for link in one.links}
 
 
 def _reasons(campaign_id: int, found: Sequence[ReasonCount]) -> dict[Metric, list[tuple[str, int, str]]]:
@@ -74,20 +84,28 @@ def _charts(series: TimeSeries, zone: str, machines: bool) -> list[dict[str, Any
 def _chart(
     key: str, title: str, series: TimeSeries, zone: str, lines: Sequence[tuple[str, Metric]],
 ) -> dict[str, Any]:
-    # An empty bucket at each end: a line over one single bucket would be a dot.
+    buckets = _busy(series.buckets, [metric for _name, metric in lines])
+
     def counts(metric: Metric) -> list[int]:
-        return [0, *(int(getattr(bucket.figures, metric.value)) for bucket in series.buckets), 0]
-    first, last = series.buckets[0].start.timestamp(), series.buckets[-1].start.timestamp()
-    times = [int(first) - series.seconds, *(int(one.start.timestamp()) for one in series.buckets),
-             int(last) + series.seconds]
+        return [0, *(int(getattr(bucket.figures, metric.value)) for bucket in buckets), 0]
+
+    # An empty bucket at each end: a line over one single bucket would be a dot.
+    starts = [int(bucket.start.timestamp()) for bucket in buckets]
+    times = [starts[0] - series.seconds, *starts, starts[-1] + series.seconds]
     length = _length(series.seconds)
     return {
         "id": key, "title": title, "heads": [_("From"), *(name for name, _metric in lines)],
-        "data": {"times": times, "unit": _("people in {length}").format(length=length),
+        "data": {"times": times, "unit": _("people in {length}").format(length=length), "zone": zone, "time": _("Time"),
                  "series": [{"name": name, "values": counts(metric)} for name, metric in lines]},
         "rows": [[_clock(bucket, zone, series.seconds), *(getattr(bucket.figures, one.value) for _name, one in lines)]
-                 for bucket in series.buckets if _moved(bucket.figures, [metric for _name, metric in lines])],
+                 for bucket in buckets if _moved(bucket.figures, [metric for _name, metric in lines])],
     }
+
+
+def _busy(buckets: Sequence[Bucket], metrics: Sequence[Metric]) -> Sequence[Bucket]:
+    """From the first to the last bucket in which any of these happened; all of them where none did."""
+    at = [number for number, bucket in enumerate(buckets) if _moved(bucket.figures, metrics)]
+    return buckets[at[0]:at[-1] + 1] if at else buckets
 
 
 def _moved(figures: Figures, metrics: Sequence[Metric]) -> bool:

@@ -8,7 +8,10 @@ onContent((root) => root.querySelectorAll("[data-live]:not([data-live-on])").for
   const source = new EventSource(element.dataset.live);
   source.onmessage = (event) => {
     if (!element.isConnected) return source.close();
+    // Whoever walks through it with the keyboard stays where they are.
+    const focused = element.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     element.innerHTML = event.data;
+    if (focused) element.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     htmx.process(element);
     announce(element);
   };

@@ -264,6 +264,7 @@ function goToLine(form, line) {
 
 onContent((root) => root.querySelectorAll("[data-compose]:not([data-on])").forEach((form) => {
   form.dataset.on = "1";
+  document.querySelectorAll("[data-by-hand]").forEach((button) => { button.hidden = true; });
   keep(form);
   variants(form);
   show(form);
