@@ -95,8 +95,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(receiver: Receiver) -> AsyncIterator[Receiver]:
-    """``receiver`` on a free loopback port for as long as the block lasts."""
+async def receiving(receiver: Receiver, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Receiver]:
+    """``receiver`` on a loopback address, at a free port where none is given, for as long as the block lasts."""
     talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +110,7 @@ async def receiving(receiver: Receiver) -> AsyncIterator[Receiver]:
         finally:
             talks.discard(task)
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0, limit=1 << 20)
+    server = await asyncio.start_server(talk, host, port, limit=1 << 20)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -30,6 +30,11 @@ class Worker:
         self._room = asyncio.Event()
         self.batches_done = 0
 
+    async def idle(self) -> None:
+        """Wait until no batch is under way."""
+        while self._runs:
+            await asyncio.wait(set(self._runs))
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; then let what is on the wire end, record it, and give back the rest."""
         await recover(self._app, self._engine.journal)
