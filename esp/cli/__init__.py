@@ -2,7 +2,7 @@
 
 import typer
 
-from esp.cli import bench, demo, operate, serve
+from esp.cli import bench, campaign, contacts, demo, domain, lists, operate, serve, user
 
 app = typer.Typer(
     name="merpati",
@@ -15,6 +15,13 @@ app.command("serve")(serve.command)
 app.command("demo")(demo.command)
 app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(user.app, name="user")
+app.add_typer(domain.app, name="domain")
+app.add_typer(lists.app, name="list")
+app.add_typer(contacts.app, name="contacts")
+app.add_typer(campaign.app, name="campaign")
+app.command("import")(contacts.import_file)
+app.command("send")(campaign.send)
 
 
 def main() -> None:
