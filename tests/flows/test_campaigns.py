@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.outbox import SqlOutbox
 from esp.errors import ConflictError, InputError, NotFoundError
 from esp.flows import campaigns as flow
 from esp.flows.plan import sending_plan
@@ -255,6 +256,23 @@ async def test_cancel_accounts_for_everybody(world: World) -> None:
     assert await world.app.store.campaigns.states(world.workspace, campaign.id) == {"cancelled": 20}
     counts = (await world.app.store.campaigns.get(world.workspace, campaign.id)).counts
     assert counts == {"targeted": 20, "cancelled": 20}
+
+
+async def test_cancel_waits_for_what_a_worker_holds(world: World) -> None:
+    """What is on its way may arrive; to call it cancelled would be a lie."""
+    news = await world.add_list("News", *[f"p{n}@x.example" for n in range(30)])
+    campaign = await started(world, news)
+    await walk(world)
+    outbox = SqlOutbox(world.app.store.campaigns._database)  # type: ignore[attr-defined]
+    assert await outbox.claim("worker", 60, NOW) is not None
+    await flow.act(world.app, world.workspace, campaign.id, CampaignAction.CANCEL)
+    while await finish_done(world.app):
+        pass
+    assert await world.app.store.campaigns.states(world.workspace, campaign.id) == {"cancelled": 20, "queued": 10}
+    world.clock.turn(timedelta(minutes=2))
+    while await finish_done(world.app):
+        pass
+    assert await world.app.store.campaigns.states(world.workspace, campaign.id) == {"cancelled": 30}
 
 
 async def test_a_campaign_with_nobody_left_is_sent(world: World) -> None:
