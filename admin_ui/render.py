@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import cache
-from importlib import resources
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from admin_ui.words import LANGUAGE, LANGUAGES, _, ngettext
 from esp.errors import DependencyError
 
 STATIC: Final = "/static/dist/"
+MANIFEST: Final = Path(__file__).parent / "static" / "dist" / "manifest.json"
 
 # The mark: a pigeon in one line weight.
 MARK: Final = Markup(
@@ -29,17 +30,23 @@ MARK: Final = Markup(
 )
 
 
-@cache
+@lru_cache(maxsize=1)
+def _read_manifest(_changed_at: int) -> Mapping[str, str]:
+    found: dict[str, str] = json.loads(MANIFEST.read_text())
+    return found
+
+
 def manifest() -> Mapping[str, str]:
-    """Plain asset names to hashed ones; raises DependencyError with the mend where the front end was not built."""
-    path = resources.files("admin_ui").joinpath("static/dist/manifest.json")
+    """Plain asset names to hashed ones, read anew when the front end was built anew.
+
+    Raises DependencyError with the mend where it was not built.
+    """
     try:
-        found: dict[str, str] = json.loads(path.read_text())
+        return _read_manifest(MANIFEST.stat().st_mtime_ns)
     except FileNotFoundError:
         raise DependencyError(
             "The admin's front end was not built. Run `pip install -e .` (or `make`) again; it needs a package index."
         ) from None
-    return found
 
 
 def static(name: str) -> str:
