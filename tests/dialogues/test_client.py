@@ -15,7 +15,7 @@ from tests.dialogues.script import Dialogue, ScriptedServer, octets, read
 
 FOLDER = Path(__file__).parent
 DIALOGUES = sorted(FOLDER.glob("client-*.smtp"))
-QUICK = Timeouts(connect=5, greeting=1, hello=1, tls=2, mail=1, rcpt=1, data=1, block=1, dot=1, quit=1)
+QUICK = Timeouts(connect=20, greeting=2, hello=20, tls=20, mail=20, rcpt=20, data=20, block=20, dot=1, quit=1)
 PATIENT = Timeouts(connect=10, greeting=20, hello=20, tls=10, mail=20, rcpt=20, data=20, block=20, dot=20, quit=4)
 
 
