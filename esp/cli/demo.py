@@ -159,6 +159,7 @@ async def _demo(leave: bool, as_json: bool, recipients: int, rate: str, port: in
                 if not leave and not stop.is_set():
                     closing_words(screen, settings.public_url, stage)
                     await stop.wait()
+                await world.stop()  # its people keep connections open, for which the server would wait
             if as_json:
                 print_json(figures)
     finally:

@@ -107,15 +107,17 @@ async def report_tables(app: App, stage: Stage, screen: Console, figures: dict[s
     screen.print(Panel(whole, title="The Pantry Letter, November", expand=False))
     for title, members in (("Provider", await reports.by_provider(*campaign)),
                            ("Variant", await reports.by_variant(*campaign))):
-        table = Table(title, "people", "delivered", "bounced", "opened", "clicked", "unsubscribed", box=SIMPLE)
+        table = Table(title, "people", "delivered", "bounced", "opened", "clicked", "left", box=SIMPLE)
+        table.columns[0].no_wrap = True
+        table.columns[0].max_width = 40
         for column in table.columns[1:]:
-            column.justify = "right"
+            column.justify, column.no_wrap = "right", True
         for member in members:
             of = member.figures
             table.add_row(f"{member.label} {member.note}".strip(), *(f"{count:,}" for count in (
                 of.targeted, of.delivered, of.bounced, of.opened, of.clicked, of.unsubscribed)))
         screen.print(table)
-    links = Table("Link", "people who clicked", box=SIMPLE)
+    links = Table("Most clicked", "people", box=SIMPLE)
     links.columns[1].justify = "right"
     for member in sorted(await reports.by_link(*campaign), key=lambda member: -member.figures.clicked)[:5]:
         links.add_row(member.note or member.label, f"{member.figures.clicked:,}")

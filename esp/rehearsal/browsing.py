@@ -33,7 +33,7 @@ class Browsers:
         self._people: list[aiohttp.ClientSession] = []
         self._scanner: aiohttp.ClientSession
         self._proxy: aiohttp.ClientSession
-        self._scanning = asyncio.Semaphore(8)
+        self._scanning = asyncio.Semaphore(2)
         self.failures = 0
 
     async def __aenter__(self) -> Self:

@@ -72,7 +72,9 @@ class RehearsalProcess:
         return answer
 
     async def stop(self) -> None:
-        """End the world, kindly and then not."""
+        """End the world, kindly and then not; a second call does nothing."""
+        if self._child.returncode is not None:
+            return
         if self._child.stdin is not None:
             self._child.stdin.close()
         try:

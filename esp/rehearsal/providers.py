@@ -37,12 +37,12 @@ class Provider:
 
 
 PROVIDERS: Final[tuple[Provider, ...]] = (
-    Provider("Steady", "steady.example", "127.0.11.1", 0.30, Behaviour(vacation_share=0.01),
+    Provider("Steady", "steady.example", "127.0.11.1", 0.33, Behaviour(vacation_share=0.01),
              "accepts everything"),
     Provider("Greylist", "greylist.example", "127.0.12.1", 0.14, Behaviour(greylist_seconds=2.0),
              "asks everybody to come back once"),
-    Provider("Busy", "busy.example", "127.0.13.1", 0.12, Behaviour(messages_per_second=12.0, connections=4),
-             "says 421 above its rate or number of connections"),
+    Provider("Busy", "busy.example", "127.0.13.1", 0.12, Behaviour(messages_per_second=20.0, connections=12),
+             "says 421 above its rate"),
     Provider("Sparse", "sparse.example", "127.0.14.1", 0.10, Behaviour(unknown_share=0.12),
              "does not know one address in eight"),
     Provider("Echo", "echo.example", "127.0.15.1", 0.10,
@@ -50,7 +50,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
              "accepts first and bounces later"),
     Provider("Sealed", "sealed.example", "127.0.16.1", 0.10, Behaviour(starttls=True),
              "offers STARTTLS"),
-    Provider("Guarded", "guarded.example", "127.0.17.1", 0.06, Behaviour(scans_links=True),
+    Provider("Guarded", "guarded.example", "127.0.17.1", 0.03, Behaviour(scans_links=True),
              "has every link opened by a scanner, twice"),
     Provider("Discreet", "discreet.example", "127.0.18.1", 0.08, Behaviour(proxies_images=True),
              "loads every image through a privacy proxy"),
