@@ -21,6 +21,7 @@ from esp.errors import SettingsError
 from esp.flows.connections import Connections
 from esp.flows.engine import Engine
 from esp.flows.plan import sending_plan
+from esp.flows.stopwatch import Stopwatch
 from esp.ports.clock import Clock, SystemClock
 from esp.ports.coordination import Coordination
 from esp.settings import Settings
@@ -70,7 +71,7 @@ def shared_coordination(path: Path) -> Coordination:
     return SocketCoordination(path)
 
 
-def build_engine(app: App, workers: int = 1) -> Engine:
+def build_engine(app: App, workers: int = 1, stopwatch: Stopwatch | None = None) -> Engine:
     """The sending engine of one process, which is one of ``workers`` that share this server's limits.
 
     Takes a place for its journal in data_dir: close the engine's journal when done.
@@ -84,7 +85,7 @@ def build_engine(app: App, workers: int = 1) -> Engine:
     connections = Connections(SmtpTransport(), app.resolver, sending, smart_host, app.clock)
     journal = FileJournal.open(app.settings.server.data_dir / "outcomes", socket.gethostname())
     signed = smart_host is None or not delivery.smart_host_signs
-    return Engine(app, connections, journal, sending_plan, workers=workers, signed=signed)
+    return Engine(app, connections, journal, sending_plan, workers=workers, stopwatch=stopwatch, signed=signed)
 
 
 def load_tokens(path: Path) -> TokenSigner:

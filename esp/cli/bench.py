@@ -152,7 +152,7 @@ async def _measure(application: App, recipients: int, workers: int) -> _Measured
                 measured.rss_mb = max(measured.rss_mb, sum(map(_rss_mb, (os.getpid(), *pool.pids))))
                 if detail.campaign.state is CampaignState.SENT:
                     break
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(0.5)
         measured.seconds = time.monotonic() - began
         measured.own_cpu = _cpu_seconds(os.getpid()) - own
         measured.workers_cpu = sum(_cpu_seconds(pid) - cpu for pid, cpu in theirs.items())
@@ -168,8 +168,8 @@ async def _measure(application: App, recipients: int, workers: int) -> _Measured
 async def _engine(application: App, workers: int) -> AsyncIterator[WorkerPool]:
     """Worker processes and the jobs of a campaign, running and idle."""
     stop = asyncio.Event()
-    pool = WorkerPool(application, workers)
-    jobs = [Job("walk", 0.2, walk_some, "audience"), Job("finish", 0.2, finish_done)]
+    pool = WorkerPool(application, workers, precise=True)
+    jobs = [Job("walk", 0.5, walk_some, "walk"), Job("finish", 0.5, finish_done)]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(pool.run(stop))
         tasks.create_task(run_jobs(application, jobs, stop))

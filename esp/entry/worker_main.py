@@ -19,12 +19,13 @@ import uvloop
 
 from esp import wiring
 from esp.entry.worker import Worker
+from esp.flows.stopwatch import Stopwatch
 from esp.log import configure
 from esp.settings import load
 
 
 async def work(handed: dict[str, Any]) -> dict[str, Any]:
-    """Run one worker with ``handed`` = ``{"settings", "workers", "coordination"}``; returns its figures."""
+    """Run one worker with ``handed`` = ``{"settings", "workers", "coordination", "precise"}``; returns its figures."""
     settings = load(**handed["settings"])
     configure(settings.log)
     stop = asyncio.Event()
@@ -35,7 +36,7 @@ async def work(handed: dict[str, Any]) -> dict[str, Any]:
     coordination = wiring.shared_coordination(Path(handed["coordination"]))
     app = await wiring.build(settings, migrate=False, coordination=coordination)
     try:
-        engine = wiring.build_engine(app, handed["workers"])
+        engine = wiring.build_engine(app, handed["workers"], Stopwatch(handed["precise"]))
         try:
             # Everything made so far stays: the collector need not look at it again and again.
             gc.freeze()

@@ -23,10 +23,13 @@ log = structlog.get_logger()
 
 
 class WorkerPool:
-    """``count`` sending processes of one server. ``figures`` holds what those that ended said about themselves."""
+    """``count`` sending processes of one server. ``figures`` holds what those that ended said about themselves.
 
-    def __init__(self, app: App, count: int | None = None) -> None:
-        self._app = app
+    ``precise``: see Stopwatch.
+    """
+
+    def __init__(self, app: App, count: int | None = None, precise: bool = False) -> None:
+        self._app, self._precise = app, precise
         self._count = app.settings.server.workers if count is None else count
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self.figures: list[dict[str, Any]] = []
@@ -64,7 +67,8 @@ class WorkerPool:
                     await stop.wait()
 
     async def _start(self, number: int, socket: Path) -> asyncio.subprocess.Process:
-        handed = {"settings": dump(self._app.settings), "workers": self._count, "coordination": str(socket)}
+        handed = {"settings": dump(self._app.settings), "workers": self._count, "coordination": str(socket),
+                  "precise": self._precise}  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "esp.entry.worker_main",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import deliveries, suppressions, tallies
-from esp.events.fold import MARK_COLUMNS, Folded, Standing, TallyKey, fold
+from esp.events.fold import MARK_COLUMNS, MOVING, Folded, Standing, TallyKey, fold
 from esp.model.delivery import OPEN_STATES, DeliveryState, EventType, NewEvent
 from esp.ports.ledger import NewSuppression
 
@@ -71,7 +71,9 @@ class SqlLedger:
 async def append_events(connection: AsyncConnection, dialect: str, events: Sequence[NewEvent]) -> int:
     """``Ledger.apply`` without suppressions, within the caller's write transaction; returns how many were applied."""
     ids = sorted({event.delivery_id for event in events if event.delivery_id is not None})
-    folded = fold(await _standings(connection, ids), events)
+    # Most events move a delivery and mark nothing: then there is half as much to read.
+    wanted = MARK_COLUMNS if any(event.type not in MOVING for event in events) else ()
+    folded = fold(await _standings(connection, ids, wanted), events)
     await _write_moves(connection, dialect, folded)
     await _write_marks(connection, folded)
     await _write_events(connection, dialect, folded.events)
@@ -79,10 +81,12 @@ async def append_events(connection: AsyncConnection, dialect: str, events: Seque
     return len(folded.events)
 
 
-async def _standings(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, Standing]:
+async def _standings(
+    connection: AsyncConnection, ids: Sequence[int], wanted: Sequence[str]
+) -> dict[int, Standing]:
     """Where the deliveries stand, locked in the order of their ids, so that two of us never wait for each other."""
     table = deliveries.c
-    marks = [table[column].is_not(None).label(column) for column in MARK_COLUMNS]
+    marks = [table[column].is_not(None).label(column) for column in wanted]
     columns = (table.id, table.workspace_id, table.campaign_id, table.contact_id, table.variant_id, table.provider,
                table.state, *marks)
     standings: dict[int, Standing] = {}
@@ -91,9 +95,8 @@ async def _standings(connection: AsyncConnection, ids: Sequence[int]) -> dict[in
             select(*columns).where(table.id.in_(some)).order_by(table.id).with_for_update()
         )
         for row in rows:
-            standings[row[0]] = Standing(row[1], row[2], row[3], row[4], row[5], DeliveryState(row[6]), frozenset(
-                column for column, is_set in zip(MARK_COLUMNS, row[7:], strict=True) if is_set
-            ))
+            marked = frozenset(column for column, is_set in zip(wanted, row[7:], strict=True) if is_set)
+            standings[row[0]] = Standing(row[1], row[2], row[3], row[4], row[5], DeliveryState(row[6]), marked)
     return standings
 
 
