@@ -5,21 +5,26 @@ journals' offsets move in the transaction that writes the events, so a kill at a
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from esp.app import App
-from esp.ports.engagement import Hit, JournalMove, JudgedHit, Withdrawal
+from esp.ports.engagement import Hit, JournalMove, JudgedHit, Standing, Withdrawal
 from tracking.journal import FOLDER, Chunk, journals, read, remove_finished
 from tracking.machines import RULES_VERSION, judge, lookback
 
-_LINES: Final = 4_000
+log = structlog.get_logger("fold")
+
+_LINES: Final = 2_000
 #: A flood: more lines than this within one window are judged by what is known so far.
-_MOST_LINES: Final = 64_000
+_MOST_LINES: Final = 128_000
 #: A line from further ahead than this was written under a clock that has been set back since; it waits for nobody.
 _AHEAD: Final = timedelta(minutes=1)
 
@@ -53,6 +58,20 @@ async def fold(app: App) -> bool:
     if gone:
         await app.store.engagement.forget(gone)
     return portion.more
+
+
+async def keep_folding(app: App, stop: asyncio.Event) -> None:
+    """Fold until ``stop``, wherever an edge runs: a journal lies on the disk of one machine, so the scheduler's lease,
+    which only one node holds, must not decide about it. Two that fold the same files do no harm."""
+    pause = app.settings.tracking.fold_every.total_seconds()
+    while not stop.is_set():
+        try:
+            more = await fold(app)
+        except Exception as problem:  # the lines stay where they are; the next time is soon
+            more = False
+            log.error("fold failed", exc_info=problem)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0 if more else pause)
 
 
 def _portion(paths: Sequence[Path], offsets: dict[str, int], now: datetime, window: timedelta) -> Portion:
@@ -125,15 +144,25 @@ async def _judge(app: App, portion: Portion, window: timedelta) -> list[JudgedHi
         standings = await app.store.engagement.standings(workspace_id, ids)
         for hit in await app.store.engagement.hits(workspace_id, ids, since):
             around[hit.delivery_id].append(hit)
-        for delivery_id, own in of_delivery.items():
-            standing = standings.get(delivery_id)
-            # A token names all three ids, but what was erased since is counted nowhere.
-            if standing is None or standing.campaign_id != own[0].campaign_id:
-                continue
-            mine = {id(hit) for hit in own}
-            found = judge([*around[delivery_id], *own], standing.delivered_at, standing.links, window)
-            judged += [one for one in found if id(one.hit) in mine]
+        # In a thread, so that the door keeps answering meanwhile.
+        judged += await asyncio.to_thread(_judge_own, of_delivery, around, standings, window)
     return sorted(judged, key=lambda one: one.hit.at)
+
+
+def _judge_own(
+    of_delivery: Mapping[int, list[Hit]], around: Mapping[int, list[Hit]], standings: Mapping[int, Standing],
+    window: timedelta,
+) -> list[JudgedHit]:
+    judged: list[JudgedHit] = []
+    for delivery_id, own in of_delivery.items():
+        standing = standings.get(delivery_id)
+        # A token names all three ids, but what was erased since is counted nowhere.
+        if standing is None or standing.campaign_id != own[0].campaign_id:
+            continue
+        mine = {id(hit) for hit in own}
+        found = judge([*around.get(delivery_id, ()), *own], standing.delivered_at, standing.links, window)
+        judged += [one for one in found if id(one.hit) in mine]
+    return judged
 
 
 async def reclassify(app: App, workspace_id: int, campaign_id: int, *, only_older: bool = True) -> int:

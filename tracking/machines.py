@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from esp.model.delivery import EventType
@@ -93,8 +94,13 @@ def _crowds(hits: Sequence[Hit], links: int, window: timedelta) -> tuple[frozens
     return frozenset(burst), frozenset(flood)
 
 
+@lru_cache(maxsize=4096)  # a campaign's fetches come from a few hundred agents
+def _says(pattern: re.Pattern[str], user_agent: str) -> bool:
+    return pattern.search(user_agent) is not None
+
+
 def _image_proxy(hit: Hit) -> bool:
-    return hit.type is EventType.OPENED and bool(_IMAGE_PROXIES.search(hit.user_agent))
+    return hit.type is EventType.OPENED and _says(_IMAGE_PROXIES, hit.user_agent)
 
 
 def _apple_privacy(hit: Hit) -> bool:
@@ -130,7 +136,7 @@ _SINGLE: Final[tuple[tuple[str, Agent, Callable[[Hit], bool]], ...]] = (
     ("head", Agent.SCANNER, lambda hit: hit.trait == "head"),
     ("prefetch", Agent.SCANNER, lambda hit: hit.trait == "prefetch"),
     ("nameless", Agent.SCANNER, lambda hit: not hit.user_agent.strip()),
-    ("known-scanner", Agent.SCANNER, lambda hit: bool(_SCANNERS.search(hit.user_agent))),
+    ("known-scanner", Agent.SCANNER, lambda hit: _says(_SCANNERS, hit.user_agent)),
 )
 
 RULES: Final = (

@@ -15,7 +15,7 @@ from esp.model.delivery import EventType
 from esp.ports.engagement import Hit, JournalMove, JudgedHit, Withdrawal
 from tests.edge_world import SENT, World, make_world, snapshot
 from tests.sending import event_types, totals
-from tracking.jobs import fold, reclassify
+from tracking.jobs import fold, keep_folding, reclassify
 from tracking.journal import encode, journals
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/129.0.0.0 Safari/537.36"
@@ -226,3 +226,25 @@ async def test_a_click_before_delivery_was_known_is_judged_right_later(database:
     await reclassify(world.app, world.sent.workspace_id, world.sent.campaign_id, only_older=False)
     total = await totals(database, world.sent.campaign_id)
     assert (total["clicked"], total["machine_clicked"]) == (0, 1)
+
+
+async def test_folding_goes_on_after_a_failure_and_ends_when_told(database: Database, tmp_path: Path) -> None:
+    world = await make_world(database, tmp_path)
+    write(world, hit(world, 10))
+    real, calls, stop = world.app.store.engagement.record, 0, asyncio.Event()
+
+    async def sometimes(*arguments: object) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError("the database went away")
+        stop.set()
+        return await real(*arguments)  # type: ignore[arg-type]
+
+    world.app.store.engagement.record = sometimes  # type: ignore[method-assign,assignment]
+    settings = world.app.settings
+    world.app.settings = settings.model_copy(
+        update={"tracking": settings.tracking.model_copy(update={"fold_every": timedelta(milliseconds=1)})}
+    )
+    await keep_folding(world.app, stop)
+    assert (await totals(database, world.sent.campaign_id))["opens"] == 1
