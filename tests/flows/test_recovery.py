@@ -1,0 +1,87 @@
+"""After a worker's death: answers become outcomes, dots become doubts, the rest goes on; guarded by the fence."""
+
+import os
+from pathlib import Path
+
+import orjson
+from sqlalchemy import select, update
+
+from esp import wiring
+from esp.adapters.journal import FileJournal
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.schema import batches, deliveries
+from esp.app import App
+from esp.flows.recovery import recover
+from esp.model.delivery import EventType
+from esp.ports.outbox import ClaimedBatch, Outcome
+from tests.receiver import Receiver
+from tests.sending import event_types, seed, states
+from tests.sending_app import app_for, settings_for
+
+PEOPLE = [f"p{number}@a.example" for number in range(5)]
+
+
+async def die_in_the_middle(app: App) -> tuple[FileJournal, ClaimedBatch]:
+    """A worker with five deliveries: one answered, one with its dot out, three untouched; killed."""
+    journal = FileJournal.open(app.settings.server.data_dir / "outcomes", "node")
+    batch = await app.store.outbox.claim(journal.owner, 60, app.clock.now())
+    assert batch is not None
+    rows = await app.store.outbox.load(batch, app.clock.now())
+    journal.dot(batch, rows[0].delivery_id)
+    journal.answered(batch, Outcome(rows[0], EventType.DELIVERED, app.clock.now(), code=250))
+    journal.dot(batch, rows[1].delivery_id)
+    os.close(journal._file)
+    os.close(journal._lock)
+    return journal, batch
+
+
+async def test_what_the_dead_worker_knew_is_recorded(database: Database, database_url: str, tmp_path: Path) -> None:
+    sending = await seed(database, PEOPLE)
+    async with app_for(settings_for(database_url, tmp_path, Receiver(port=9))) as app:
+        await die_in_the_middle(app)
+        engine = wiring.build_engine(app)
+        assert await recover(app, engine.journal) == 2
+        assert await recover(app, engine.journal) == 0
+        engine.journal.close()
+        await engine.close()
+    assert await states(database, sending.campaign_id) == {"delivered": 1, "deferred": 1, "queued": 3}
+    assert await event_types(database, sending.deliveries[0]) == ["delivered"]
+    async with database.read() as connection:
+        rows = (await connection.execute(select(deliveries).order_by(deliveries.c.id))).all()
+        batch = (await connection.execute(select(batches).order_by(batches.c.id))).first()
+    assert [row.maybe_duplicate for row in rows] == [False, True, False, False, False]
+    assert rows[1].reason == "ambiguous"
+    assert batch is not None
+    assert (batch.state, batch.owner) == ("ready", "")  # at once, and not only when the lease has run out
+
+
+async def test_after_a_power_cut_everything_the_worker_held_is_doubtful(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await seed(database, PEOPLE)
+    async with app_for(settings_for(database_url, tmp_path, Receiver(port=9))) as app:
+        journal, _ = await die_in_the_middle(app)
+        path = next((app.settings.server.data_dir / "outcomes").glob("*.journal"))
+        path.write_bytes(orjson.dumps({"owner": journal.owner, "boot": "before the power cut"}) + b"\n")
+        engine = wiring.build_engine(app)
+        await recover(app, engine.journal)
+        engine.journal.close()
+        await engine.close()
+    async with database.read() as connection:
+        rows = (await connection.execute(select(deliveries))).all()
+    assert all(row.maybe_duplicate for row in rows)
+
+
+async def test_a_batch_that_somebody_took_over_meanwhile_is_theirs(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    sending = await seed(database, PEOPLE)
+    async with app_for(settings_for(database_url, tmp_path, Receiver(port=9))) as app:
+        await die_in_the_middle(app)
+        async with database.write() as connection:
+            await connection.execute(update(batches).values(owner="another node", fence=batches.c.fence + 1))
+        engine = wiring.build_engine(app)
+        assert await recover(app, engine.journal) == 0
+        engine.journal.close()
+        await engine.close()
+    assert await states(database, sending.campaign_id) == {"queued": 5}
