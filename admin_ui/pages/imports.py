@@ -11,6 +11,7 @@ from admin_ui import live
 from admin_ui.page import Page, Routes
 from admin_ui.security import ForeignRequestError, same_token
 from admin_ui.words import _
+from esp.audience.csv_columns import check_mapping
 from esp.errors import InputError
 from esp.flows.contacts import Inspection, begin_import, create_list, inspect_import, is_over, rejects_csv, store_upload
 from esp.ports.contacts import Import, ImportState
@@ -97,9 +98,9 @@ async def _mapping(
 ) -> web.Response:
     """The step in which columns are named: as guessed, or as they were chosen with what is wrong about it."""
     lists = await page.app.store.contacts.lists(page.workspace_id)
-    choice = chosen or {
-        "list": page.query("list") or ("" if lists else "new"), "wording": "", "resubscribe": "",
-        **{f"column-{number}": column.target or column.suggestion for number, column in enumerate(found.columns)}}
+    guessed = {f"column-{number}": column.target or column.suggestion for number, column in enumerate(found.columns)}
+    start_with = {"list": page.query("list") or ("" if lists else "new"), "wording": ""}
+    choice = start_with | dict(guessed if chosen is None else chosen)
     return page.render(
         "imports/map.html", status=422 if error else 200, it=it, found=found, lists=lists, choice=choice,
         encoding=_ENCODINGS.get(found.encoding, found.encoding), labels=_labels(),
@@ -123,7 +124,8 @@ async def start(page: Page) -> web.Response:
     posted = {name: str(value) for name, value in (await page.request.post()).items()}
     mapping = {column.title: posted.get(f"column-{number}", "") for number, column in enumerate(found.columns)}
     try:
-        list_id = await _chosen_list(page, it, posted.get("list", ""), mapping)
+        check_mapping([column.title for column in found.columns], mapping)  # before a new list is made for it
+        list_id = await _chosen_list(page, it, posted.get("list", ""))
         await begin_import(
             page.app, page.workspace_id, it.id, list_id, mapping, resubscribe=posted.get("resubscribe") == "1",
             wording=posted.get("wording", "").strip()[:500], actor=page.session.user.email)
@@ -132,11 +134,9 @@ async def start(page: Page) -> web.Response:
     return page.redirect(f"/imports/{it.id}")
 
 
-async def _chosen_list(page: Page, it: Import, choice: str, mapping: Mapping[str, str]) -> int | None:
-    """The list that people join; a new one is made only once the columns can be right."""
+async def _chosen_list(page: Page, it: Import, choice: str) -> int | None:
+    """The list that people join: none, one there is, or a new one."""
     if choice == "new":
-        if "email" not in mapping.values():
-            return None
         name = it.file_name.rsplit(".", 1)[0].replace("_", " ").strip()[:100] or _("Imported people")
         return (await create_list(page.app, page.workspace_id, name)).id
     if not choice.isascii() or not choice.isdigit():
