@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 from jinja2 import Environment
+from markupsafe import Markup
 
 from admin_ui.auth import SESSION, LoginThrottle, guest_token
 from admin_ui.forms import Form, FormModel
@@ -76,14 +77,15 @@ class Page:
         """What was posted, checked against ``model``."""
         return Form.read(model, await self.request.post())
 
-    def html(self, template: str, **context: Any) -> str:
-        """A template's text, for a fragment or a live stream."""
+    def html(self, template: str, **context: Any) -> Markup:
+        """A template's text, for a fragment, a live stream, or to stand inside another page as it is."""
         request = self.request
-        return request.app[TEMPLATES].get_template(template).render(
+        text = request.app[TEMPLATES].get_template(template).render(
             page=self, app=self.app, path=request.path, now=self.app.clock.now(), csrf=self.csrf,
             session=self.maybe_session, strip=request.get(STRIP), language=LANGUAGE.get(),
             zone=self.maybe_session.workspace.time_zone if self.maybe_session else "UTC",
             theme=_theme(request), toast=_toast(request), **context)
+        return Markup(text)  # noqa: S704 - the template escaped what it was given
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """Answer with a page. A form with problems is answered with 422 by ``invalid``."""

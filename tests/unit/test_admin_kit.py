@@ -1,0 +1,102 @@
+"""The kit itself: icons exist, templates keep the policy, values are written as the reader's language writes them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from multidict import MultiDict
+
+from admin_ui import navigation
+from admin_ui.forms import Form, FormModel
+from admin_ui.render import ago, initials, make_environment, moment, number, percent, size, to_json
+from admin_ui.security import token_of
+from admin_ui.words import LANGUAGE
+
+ADMIN = Path(__file__).parents[2] / "admin_ui"
+TEMPLATES = sorted((ADMIN / "templates").rglob("*.html"))
+ICONS = set((ADMIN / "frontend" / "icons.txt").read_text().split())
+
+
+def test_every_icon_named_anywhere_is_in_the_sprite() -> None:
+    words = {
+        word for path in (*TEMPLATES, *(ADMIN / "pages").rglob("*.py"))
+        for word in re.findall(r"\bicon\(\s*[\"']([a-z0-9-]+)[\"']", path.read_text())
+    }
+    assert len(words) > 30
+    assert words - ICONS == set()
+    for screen in (*navigation.MAP, *navigation.every_screen()):
+        assert screen.icon in ICONS
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_needs_what_the_policy_forbids(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"<[^>]+\son[a-z]+=", text)
+    assert not re.search(r"<[^>]+\sstyle=", text)
+    assert "hx-on" not in text
+    assert "javascript:" not in text
+    assert "|safe" not in text
+    for script in re.findall(r"<script[^>]*>", text):
+        assert "src=" in script or 'type="application/json"' in script
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_every_form_that_changes_something_carries_the_token(path: Path) -> None:
+    for form in re.split(r"<form", path.read_text())[1:]:
+        if 'method="post"' in form.split(">")[0]:
+            assert "csrf_field()" in form.split("</form>")[0], path
+
+
+def test_every_template_compiles() -> None:
+    environment = make_environment()
+    for path in TEMPLATES:
+        environment.get_template(str(path.relative_to(ADMIN / "templates")))
+
+
+def test_a_data_block_cannot_be_ended_by_its_data() -> None:
+    text = str(to_json({"name": "</script><!-- \u2028 &"}))
+    assert not set("<>&\u2028") & set(text)
+
+
+def test_values_in_english_and_indonesian() -> None:
+    at = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+    assert number(1234567) == "1,234,567"
+    assert number(None) == "–"
+    assert percent(1, 3) == "33.3%"
+    assert percent(1, 0) == "–"
+    assert size(271_700) == "271.7 kB"
+    assert moment(at, "Asia/Jakarta") == "21 Nov 2026, 10:00"
+    assert ago(at - timedelta(minutes=3), at) == "3 minutes ago"
+    token = LANGUAGE.set("id")
+    try:
+        assert number(1234567) == "1.234.567"
+        assert percent(1, 3) == "33,3%"
+        assert ago(at - timedelta(minutes=3), at) == "3 menit yang lalu"
+    finally:
+        LANGUAGE.reset(token)
+
+
+def test_initials() -> None:
+    assert initials("Sri Wahyuni Lestari") == "SL"
+    assert initials("", "sri@melati.example") == "S"
+
+
+class Sample(FormModel):
+    name: str
+    count: int = 0
+    lists: tuple[int, ...] = ()
+
+
+def test_a_form_keeps_what_was_typed_and_says_what_is_wrong() -> None:
+    form = Form.read(Sample, MultiDict([("name", "  Sri "), ("count", "many"), ("lists", "1"), ("lists", "x")]))
+    assert form.data is None
+    assert form.problems == {"count": "Write a whole number.", "lists": "Write a whole number."}
+    assert form.value("count") == "many"
+    good = Form.read(Sample, MultiDict([("name", "  Sri "), ("lists", "1"), ("lists", "2"), ("csrf", "x")]))
+    assert good.data == Sample(name="Sri", lists=(1, 2))
+
+
+def test_the_form_token_does_not_give_the_cookie_away() -> None:
+    assert "secret" not in token_of("secret")
+    assert token_of("a") != token_of("b")
