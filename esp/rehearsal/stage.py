@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Final
 
 from esp.app import App
+from esp.audience.generate import contacts_csv
 from esp.errors import DependencyError
 from esp.flows import accounts, campaigns, contacts, domains
 from esp.model.campaign import CampaignAction, ContentKind
@@ -16,7 +17,6 @@ from esp.ports.contacts import ImportState
 from esp.ports.domains import SendingDomain
 from esp.rehearsal.dns_wire import Record, RecordType
 from esp.rehearsal.people import fraction
-from esp.rehearsal.population import csv_rows
 from esp.rehearsal.process import RehearsalProcess
 from esp.rehearsal.providers import OUR_MX_ADDRESS, PROVIDERS
 from esp.wire.addresses import parse_address
@@ -96,8 +96,8 @@ async def _import(app: App, workspace_id: int, list_id: int, user_id: int, seed:
     """Everybody through an ordinary CSV import; returns how many rows were refused."""
 
     async def upload() -> AsyncIterator[bytes]:
-        for row in csv_rows(seed, recipients, PROVIDERS):
-            yield row.encode()
+        for line in _people(seed, recipients):
+            yield line.encode()
 
     stored = await contacts.store_upload(app, workspace_id, user_id, "readers.csv", upload())
     inspection = await contacts.inspect_import(app, workspace_id, stored.id)
@@ -112,9 +112,15 @@ async def _import(app: App, workspace_id: int, list_id: int, user_id: int, seed:
     return running.rejected
 
 
+def _people(seed: str, recipients: int) -> Iterator[str]:
+    """Lines of a CSV file, the same for the same seed, spread over the providers by their shares."""
+    shares = {provider.domain: provider.share for provider in PROVIDERS}
+    return contacts_csv(recipients, shares, int(fraction(seed, "", "people") * 2**31))
+
+
 def _suppressed(seed: str, recipients: int) -> Iterator[str]:
-    for row in csv_rows(seed, recipients, PROVIDERS):
-        address = row.partition(",")[0]
+    for line in _people(seed, recipients):
+        address = line.partition(",")[0]
         if "@" in address and fraction(seed, address, "suppressed") < _ALREADY_SUPPRESSED:
             yield address
 

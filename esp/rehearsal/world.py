@@ -185,15 +185,19 @@ class World:
             self.complaints.append(f"{copy.recipient}: {'; '.join(examined.complaints)}")
         if person.copies > 1:
             return  # a second copy is a fault to be counted, and people act on the first
+        scanned = asyncio.Event()
         if provider.behaviour.scans_links:
-            self._begin(self._scan(examined))
+            self._begin(self._scan(examined, scanned))
+        else:
+            scanned.set()
         if provider.behaviour.proxies_images:
             self._begin(self._browsers.proxy(examined.images))
         answer = answer_of(self.seed, provider, copy.recipient)
         if answer is not None:
             self._begin(self._answer(answer, provider, copy, examined))
         if answer is not Answer.FAILED:  # whom a mail did not reach, that one does not read it
-            self._begin(self._live(plan(self.seed, copy.recipient, self.pace), provider, copy.recipient, examined))
+            doing = plan(self.seed, copy.recipient, self.pace)
+            self._begin(self._live(doing, provider, copy.recipient, examined, scanned))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -205,13 +209,19 @@ class World:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.complaints.append(f"the rehearsal itself failed: {error!r}")
 
-    async def _scan(self, examined: Examined) -> None:
+    async def _scan(self, examined: Examined, scanned: asyncio.Event) -> None:
         urls = (*examined.links, *examined.foot, *examined.images, examined.one_click)
-        await self._browsers.scan([url for url in urls if url])
+        try:
+            await self._browsers.scan([url for url in urls if url])
+        finally:
+            scanned.set()
 
-    async def _live(self, doing: Plan, provider: Provider, recipient: str, examined: Examined) -> None:
+    async def _live(
+        self, doing: Plan, provider: Provider, recipient: str, examined: Examined, scanned: asyncio.Event
+    ) -> None:
         if doing.opens_after is None:
             return
+        await scanned.wait()
         person, number = self.people[recipient], int(fraction(self.seed, recipient, "address") * 1000)
         # Where a scanner has just followed every link, nobody can tell a quick person from it: people come later.
         patience = 4.0 * self.scanner_window if provider.behaviour.scans_links else 0.0
