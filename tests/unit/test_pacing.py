@@ -51,7 +51,8 @@ async def test_all_who_wait_learn_that_the_provider_wants_to_be_left_alone() -> 
     assert await waiting[0]
     gate.leave(UNREACHED)  # the third in a row: the site is taken for dead
     assert gate.closed_for > 2.0
-    assert await asyncio.gather(*waiting[1:]) == [False] * 4
+    async with asyncio.timeout(10):  # by being told, and not when their own patience is over
+        assert await asyncio.gather(*waiting[1:]) == [False] * 4
     clock.now += gate.closed_for
     assert await gate.enter(2.0)  # one probe when the time is over
 
