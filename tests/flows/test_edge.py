@@ -62,6 +62,25 @@ async def test_a_get_changes_nothing_but_a_count(database: Database, tmp_path: P
     assert (await totals(database, world.sent.campaign_id)).get("clicked", 0) == 0
 
 
+@pytest.mark.parametrize(("method", "headers"), [
+    ("HEAD", {}), ("GET", {"Sec-Purpose": "prefetch;prerender"}), ("GET", {"Purpose": "prefetch"}),
+    ("GET", {"X-Moz": "prefetch"}), ("GET", {"X-Purpose": "preview"}),
+])
+async def test_who_only_looks_ahead_is_a_machine_whatever_it_calls_itself(
+    sqlite_database: Database, tmp_path: Path, method: str, headers: dict[str, str]
+) -> None:
+    world = await make_world(sqlite_database, tmp_path)
+    async with open_edge(world) as (_, client):
+        answer = await client.request(
+            method, world.click_path(0), allow_redirects=False, headers={"User-Agent": SCANNERS[0]} | headers
+        )
+        assert answer.status == 302
+    world.clock.turn(60)
+    await fold(world.app)
+    total = await totals(sqlite_database, world.sent.campaign_id)
+    assert (total.get("clicked", 0), total["machine_clicked"], total["clicks"]) == (0, 1, 1)
+
+
 async def test_the_pixel_and_a_click_are_answered_and_journalled(database: Database, tmp_path: Path) -> None:
     world = await make_world(database, tmp_path)
     async with open_edge(world) as (_, client):

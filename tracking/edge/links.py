@@ -68,9 +68,7 @@ def target(template: str, address: str = "", fields: Mapping[str, Any] | None = 
         url = resolve_link(template, address, fields or {})
     except MerpatiError:
         return None
-    rest = url[origin.end():]
-    if not url.startswith(origin[0]) or (rest and rest[0] not in "/?#"):
-        return None
+    rest = url[origin.end():]  # the pattern ends before / ? # or at the end and knows no braces: it stands as written
     try:
         host = origin[0].encode("ascii").decode()
     except UnicodeEncodeError:
