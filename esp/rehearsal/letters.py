@@ -103,8 +103,11 @@ def _one_click(fields: Mapping[bytes, list[bytes]]) -> str:
 def _verify(raw: bytes, fields: Mapping[bytes, list[bytes]], texts: Mapping[str, str]) -> tuple[bool, list[str]]:
     signatures = fields.get(b"dkim-signature", [])
     sender = _first(fields, b"from").rpartition("@")[2].rstrip("> ").lower()
-    verifier = dkim.DKIM(raw, minkey=1024)
     valid, complaints = 0, []
+    try:
+        verifier = dkim.DKIM(raw, minkey=1024)
+    except dkim.MessageFormatError:
+        return False, ["its header is no header"]
 
     def published(name: bytes, timeout: int = 5) -> bytes | None:
         text = texts.get(name.decode("ascii").rstrip(".").lower())
@@ -123,7 +126,7 @@ def _verify(raw: bytes, fields: Mapping[bytes, list[bytes]], texts: Mapping[str,
         except dkim.NaClNotFoundError:
             continue  # Ed25519 that cannot be checked here says nothing either way
         except dkim.DKIMException as error:
-            complaints.append(f"signature {index + 1}: {type(error).__name__}")
+            complaints.append(f"signature {index + 1} does not verify: {error}")
         signed = [name.strip().lower() for name in tags.get(b"h", b"").split(b":")]
         if signed.count(b"list-unsubscribe") < 1 or signed.count(b"list-unsubscribe-post") < 1:
             complaints.append("the unsubscribe headers are not signed (RFC 8058 section 4)")
