@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from esp.errors import SettingsError
 from esp.model.quantities import Rate, parse_duration, spell_duration
+from esp.ports.network import TlsPolicy
 
 
 def _duration(value: Any) -> Any:
@@ -69,6 +70,16 @@ class DeliverySettings(_Section):
         "", description="Name said in EHLO; must resolve to this machine's address. Empty: the machine's own name."
     )
     smart_host: str = Field("", description="host:port that all mail goes through instead of straight to MX.")
+    smart_host_user: str = Field("", description="Who we are to the smart host. Empty: it knows us by our address.")
+    smart_host_password: SecretStr = Field(
+        SecretStr(""),
+        description="Better in the environment: MERPATI_DELIVERY__SMART_HOST_PASSWORD. Never sent without TLS.",
+    )
+    smart_host_tls: TlsPolicy = Field(
+        TlsPolicy.OPPORTUNISTIC,
+        description="none, opportunistic (verified where there is a password), required (any certificate), "
+        "verified, or implicit (port 465).",
+    )
     smart_host_signs: bool = Field(False, description="The smart host adds DKIM, so that we need not.")
     port: int = Field(
         25, ge=1, le=65535, description="Port of other people's MX; only a rehearsal uses another one than 25."

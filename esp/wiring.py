@@ -15,7 +15,7 @@ from esp.adapters.socket import CoordinationServer, SocketCoordination
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.store import SqlStore
 from esp.app import App
-from esp.deliver.route import parse_smart_host
+from esp.deliver.route import SmartHost, parse_smart_host
 from esp.deliver.service import Sending
 from esp.errors import SettingsError
 from esp.flows.connections import Connections
@@ -24,7 +24,7 @@ from esp.flows.plan import sending_plan
 from esp.flows.stopwatch import Stopwatch
 from esp.ports.clock import Clock, SystemClock
 from esp.ports.coordination import Coordination
-from esp.settings import Settings
+from esp.settings import DeliverySettings, Settings
 from esp.throttle.shaping import load_shaping
 from esp.wire.tokens import TokenSigner
 
@@ -39,7 +39,7 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
     """
     clock = SystemClock()
     delivery = settings.delivery
-    parse_smart_host(delivery.smart_host)  # a misspelt one should be known at the start
+    _smart_host(delivery)  # a misspelt one should be known at the start
     settings.server.data_dir.mkdir(parents=True, exist_ok=True)
     store = SqlStore(Database(settings.database_url, settings.database.pool_size), delivery.batch_size)
     try:
@@ -54,6 +54,11 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
         resolver=DnsResolver(delivery.nameservers), tokens=load_tokens(settings.server.data_dir / "secret.key"),
         shaping=load_shaping(delivery.provider_connections, delivery.provider_rate),
     )
+
+
+def _smart_host(delivery: DeliverySettings) -> SmartHost | None:
+    password = delivery.smart_host_password.get_secret_value()
+    return parse_smart_host(delivery.smart_host, delivery.smart_host_tls, delivery.smart_host_user, password)
 
 
 def _coordination(settings: Settings, clock: Clock) -> Coordination:
@@ -81,7 +86,7 @@ def build_engine(app: App, workers: int = 1, stopwatch: Stopwatch | None = None)
         hello_name=delivery.hello_name or socket.getfqdn(), port=delivery.port,
         allow_private_addresses=delivery.allow_private_addresses,
     )
-    smart_host = parse_smart_host(delivery.smart_host)
+    smart_host = _smart_host(delivery)
     connections = Connections(SmtpTransport(), app.resolver, sending, smart_host, app.clock)
     journal = FileJournal.open(app.settings.server.data_dir / "outcomes", socket.gethostname())
     signed = smart_host is None or not delivery.smart_host_signs

@@ -40,7 +40,9 @@ async def find_targets(where: Direct | SmartHost, resolver: Resolver, sending: S
     a private network; an MX was named by a stranger and may not.
     """
     smart = isinstance(where, SmartHost)
-    port = where.port if isinstance(where, SmartHost) else sending.port
+    port, tls, login = sending.port, sending.tls, None
+    if isinstance(where, SmartHost):
+        port, tls, login = where.port, where.tls, where.login
     try:
         if isinstance(where, SmartHost):
             hosts: tuple[str, ...] = (where.host,)
@@ -59,7 +61,7 @@ async def find_targets(where: Direct | SmartHost, resolver: Resolver, sending: S
             continue
         for address in found:
             if smart or sending.allow_private_addresses or is_public(address):
-                targets.append(Target(host, address, port, sending.hello_name, sending.source, sending.tls))
+                targets.append(Target(host, address, port, sending.hello_name, sending.source, tls, login=login))
             elif problem is None:
                 problem = Attempt(
                     Phase.CONNECT, failure=Failure.FORBIDDEN_ADDRESS, host=host, address=address,

@@ -4,9 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from esp.deliver.route import SmartHost, route
 from esp.deliver.service import Sending, find_targets
-from esp.model.attempt import Attempt
+from esp.model.attempt import Attempt, Phase
 from esp.ports.clock import Clock
 from esp.ports.network import ConnectError, Resolver, Session, Target, Transport
 
@@ -16,6 +18,8 @@ _MOST_TARGETS: Final = 20_000
 _IDLE: Final = 5.0  # seconds a session may wait for its next message: Postfix waits about as long before it hangs up
 _DOWN_FOR: Final = 60.0
 _TRIED_AT_ONCE: Final = 4
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class Connections:
             except ConnectError as error:
                 failed = error.attempt
                 self._down[key] = self._clock.monotonic() + _DOWN_FOR
+                if self._smart_host is not None:
+                    log.warning("smart host takes no mail", host=target.host, phase=failed.phase.value, why=str(error))
+                if failed.phase is Phase.AUTH:
+                    break  # a wrong password said at every address of a relay gets the account locked
                 continue
             self._down.pop(key, None)
             return Connected(session, key, reused=False)

@@ -13,6 +13,7 @@ class Phase(StrEnum):
     GREETING = "greeting"
     HELLO = "hello"
     STARTTLS = "starttls"
+    AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -32,6 +33,7 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     CLOSED = "closed"
     TLS = "tls"
+    LOGIN = "login"  # we have a user and password and cannot say them here: no TLS, or no way that both know
     PROTOCOL = "protocol"  # an answer that is no SMTP, too long, or to a question nobody asked
     TOO_LARGE = "too_large"  # larger than the SIZE announced (RFC 1870): not even tried
     NO_8BITMIME = "no_8bitmime"

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     CONTENT = "content"
     RELAYING = "relaying"
+    LOGIN = "login"  # a server of ours wants another user and password than it got
     DNS = "dns"
     NETWORK = "network"
     TLS = "tls"

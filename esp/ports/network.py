@@ -1,7 +1,7 @@
 """The network as delivery and the domain check need it: names resolved, and one message handed to one server."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -61,6 +61,15 @@ class TlsPolicy(StrEnum):
     OPPORTUNISTIC = "opportunistic"
     REQUIRED = "required"  # encrypted, whoever it is
     VERIFIED = "verified"  # encrypted, with a certificate for ``server_name``
+    IMPLICIT = "implicit"  # verified, and encrypted from the first octet instead of by STARTTLS (RFC 8314)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who we are to a server that asks (RFC 4954). Never shown, never sent without TLS."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,7 @@ class Target:
     source: str = ""
     tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
     server_name: str = ""
+    login: Login | None = None
 
 
 class ConnectError(MerpatiError):

@@ -21,7 +21,7 @@ BACK_OFF: Final = 0.7  # of the rate observed when the provider objected
 GROWTH_A_SECOND: Final = 1.05  # of the learnt rate while nothing objects
 SLOWEST: Final = 1 / 60  # messages a second: never so slow that recovery cannot be noticed
 _MEASURED_OVER: Final = 2.0  # seconds
-_UNREACHED: Final = frozenset({Reason.NETWORK, Reason.TIMEOUT, Reason.DNS, Reason.TLS})
+_UNREACHED: Final = frozenset({Reason.NETWORK, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.LOGIN})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Head, up to the first step (``# why`` lines are comments)::
 
-    tls: opportunistic        policy of the client: none (default), opportunistic, required
+    tls: opportunistic        policy of the client: none (default), opportunistic, required, verified, implicit
+    login: user password      for AUTH; nothing of it may be seen in what is told about the attempt
     messages: 2               how many are sent (default 1), one after the other while the session is usable
     outcome: dot 250          phase and code, or phase and failure, one line a message
     outcome: connect-error greeting 554

@@ -62,6 +62,7 @@ _BOUNCED: Final = {
     Reason.TOO_LARGE: "The mail is too large",
     Reason.CONTENT: "The content was refused",
     Reason.RELAYING: "The server does not take mail for this domain",
+    Reason.LOGIN: "The relay refused our password",
     Reason.DNS: "The domain has no mail server",
     Reason.NETWORK: "The server could not be reached",
     Reason.TLS: "No safe connection",

@@ -1,17 +1,21 @@
-"""From a target to a greeted session: connect, EHLO or HELO, STARTTLS where it is to be had."""
+"""From a target to a greeted session: connect, EHLO or HELO, TLS where it is to be had, AUTH where we are asked."""
 
 import asyncio
 import ssl
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Final
 
 from esp.adapters.smtp.connection import Connection
+from esp.adapters.smtp.login import steps, without_secrets
 from esp.adapters.smtp.replies import RawReply, to_reply
 from esp.adapters.smtp.session import Offer, SmtpSession, parse_offer
 from esp.adapters.smtp.timeouts import Timeouts
 from esp.adapters.smtp.wire import hello_name
 from esp.model.attempt import Attempt, Failure, Phase
-from esp.ports.network import ConnectError, Target, TlsPolicy
+from esp.ports.network import ConnectError, Login, Target, TlsPolicy
+
+_VERIFIED: Final = (TlsPolicy.VERIFIED, TlsPolicy.IMPLICIT)
 
 
 @lru_cache(maxsize=2)
@@ -43,12 +47,13 @@ class SmtpTransport:
         """A session with ``target``; raises ConnectError.
 
         Where TLS is opportunistic and breaks, one connection in the clear follows: the alternative is no mail. Where it
-        is required, nothing is ever sent without it.
+        is required, or a password is to be said, nothing is ever sent without it.
         """
         try:
             return await self._open(target, target.tls)
         except ConnectError as error:
-            if target.tls is not TlsPolicy.OPPORTUNISTIC or error.attempt.failure is not Failure.TLS:
+            opportunistic = target.tls is TlsPolicy.OPPORTUNISTIC and target.login is None
+            if not opportunistic or error.attempt.failure is not Failure.TLS:
                 raise
         return await self._open(target, TlsPolicy.NONE)
 
@@ -56,12 +61,14 @@ class SmtpTransport:
         name = hello_name(target.hello_name)
         connection = await self._dial(target)
         try:
+            tls = await self._encrypt(connection, target, policy) if policy is TlsPolicy.IMPLICIT else ""
             await self._greeting(connection, target)
             offer = await self._hello(connection, target, name)
-            tls = ""
-            if policy is not TlsPolicy.NONE and await self._may_encrypt(connection, target, policy, offer):
+            if not tls and policy is not TlsPolicy.NONE and await self._may_encrypt(connection, target, policy, offer):
                 tls = await self._encrypt(connection, target, policy)
                 offer = await self._hello(connection, target, name)
+            if target.login is not None:
+                await self._log_in(connection, target, target.login, offer, tls)
             return SmtpSession(connection, target, offer, self._timeouts, tls)
         except BaseException:
             connection.abort()
@@ -123,7 +130,7 @@ class SmtpTransport:
         return False
 
     async def _encrypt(self, connection: Connection, target: Target, policy: TlsPolicy) -> str:
-        verified = policy is TlsPolicy.VERIFIED
+        verified = policy in _VERIFIED
         context = (self._verified if verified else None) or _context(verified)
         server_name: str | None = target.server_name or target.host
         try:
@@ -147,6 +154,29 @@ class SmtpTransport:
             raise _failed(target, Phase.STARTTLS, Failure.TLS, "the server closed the connection in the handshake")
         connection.transport = transport
         return str(transport.get_extra_info("ssl_object").version() or "TLS")
+
+    async def _log_in(self, connection: Connection, target: Target, login: Login, offer: Offer, tls: str) -> None:
+        """Say who we are, or raise: a relay that does not know us takes no mail, and no recipient is to blame."""
+        if not tls:
+            raise _failed(
+                target, Phase.AUTH, Failure.LOGIN,
+                f"{target.host} could not be talked to with TLS, and the password is never sent in the clear. Set "
+                'delivery.smart_host_tls to "required", or "implicit" on port 465.',
+            )
+        script = steps(login, offer.auth)
+        if not script:
+            ways = b" ".join(sorted(offer.auth)).decode("ascii", "replace") or "none"
+            detail = f"{target.host} offers neither AUTH PLAIN nor AUTH LOGIN; what it offers: {ways[:200]}"
+            raise _failed(target, Phase.AUTH, Failure.LOGIN, detail, tls)
+        for line, wanted in script:
+            connection.ask(line + b"\r\n")
+            answers = await connection.answers(1, self._timeouts.hello)
+            if not answers:
+                # Not the connection's detail: it may quote what the server said, which may quote what we said.
+                detail = f"{target.host} gave no proper answer to AUTH"
+                raise _failed(target, Phase.AUTH, connection.failure or Failure.CLOSED, detail, tls)
+            if answers[0][0] != wanted:
+                raise _refused(target, Phase.AUTH, without_secrets(answers[0], login), tls)
 
     @staticmethod
     def _broken(connection: Connection, target: Target, phase: Phase) -> ConnectError:

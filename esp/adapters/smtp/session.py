@@ -13,6 +13,7 @@ from esp.model.content import OutgoingMessage
 from esp.ports.network import Target
 
 _JOINED: Final = 131_072  # up to here the dot travels in the same write as the message
+_AUTH: Final = (b"AUTH", b"AUTH=")
 _STEPS: Final = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 
 
@@ -26,15 +27,19 @@ class Offer:
     smtputf8: bool = False
     size: int = 0  # octets; 0 where it names no limit (RFC 1870)
     sizes: bool = False
+    auth: frozenset[bytes] = frozenset()  # the ways to log in (RFC 4954)
 
 
 def parse_offer(lines: list[bytes]) -> Offer:
     """Read the lines of an EHLO answer; words nobody knows, and sizes that are no number, mean nothing."""
     words = {(parts := line.upper().split())[0]: parts[1:] for line in lines[1:] if line.split()}
+    # "AUTH=LOGIN" is how servers wrote it before there was a standard, and Exchange and Postfix still say both.
+    auth = {way for word, ways in words.items() for way in (*word.split(b"=")[1:], *ways) if word[:5] in _AUTH}
     limit = words.get(b"SIZE", [])
     size = int(limit[0]) if limit and limit[0].isdigit() and len(limit[0]) < 20 else 0
     return Offer(
-        b"PIPELINING" in words, b"STARTTLS" in words, b"8BITMIME" in words, b"SMTPUTF8" in words, size, b"SIZE" in words
+        b"PIPELINING" in words, b"STARTTLS" in words, b"8BITMIME" in words, b"SMTPUTF8" in words, size,
+        b"SIZE" in words, frozenset(auth),
     )
 
 
