@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from admin_ui.page import Route
 from admin_ui.pages import campaigns, reports
 from esp.adapters.sql.database import Database
 from esp.errors import NotFoundError
