@@ -106,6 +106,22 @@ def initials(name: str, email: str = "") -> str:
     return "".join(word[:1] for word in (words[0], *words[1:][-1:])).upper()
 
 
+_BROWSERS: Final = (
+    ("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("SamsungBrowser", "Samsung Internet"),
+    ("HeadlessChrome", "Chrome"), ("Chrome", "Chrome"), ("Safari", "Safari"), ("curl", "curl"),
+)
+_SYSTEMS: Final = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Macintosh", "Mac"),
+    ("Linux", "Linux"),
+)
+
+
+def device(user_agent: str) -> str:
+    """``Chrome, Windows``: enough for a person to know their own devices again; never more than a hint."""
+    found = [next((name for sign, name in table if sign in user_agent), "") for table in (_BROWSERS, _SYSTEMS)]
+    return ", ".join(filter(None, found)) or _("Unknown device")
+
+
 def to_json(value: Any) -> Markup:
     """JSON for a data block in a page; ``<`` and its kin are written so that no value can end the block."""
     text = json.dumps(value, ensure_ascii=False, default=str)
@@ -123,6 +139,6 @@ def make_environment() -> Environment:
     environment.globals.update(
         _=_, ngettext=ngettext, static=static, icon=icon, MARK=MARK, MAP=MAP, LANGUAGES=LANGUAGES,
         number=number, percent=percent, size=size, moment=moment, day=day, ago=ago, lasting=lasting, initials=initials,
-        to_json=to_json,
+        to_json=to_json, device=device,
     )
     return environment

@@ -46,6 +46,21 @@ async def save_workspace(page: Page, data: WorkspaceForm) -> None:
         language=data.language, time_zone=data.time_zone)
 
 
+@routes.get("/workspaces")
+async def choose(page: Page) -> web.Response:
+    """The workspaces one belongs to, as items of the menu."""
+    found = await page.app.store.accounts.workspaces_of(page.session.user.id)
+    return page.render("settings/workspaces.html", workspaces=found)
+
+
+@routes.post("/workspaces/{workspace_id:\\d+}/enter")
+async def enter(page: Page) -> web.Response:
+    """Work in another workspace from here on, with this session."""
+    await page.app.store.accounts.switch_workspace(
+        page.session.token_hash, page.session.user.id, page.key("workspace_id"))
+    return page.redirect("/")
+
+
 @routes.get("/settings/workspace")
 async def show(page: Page) -> web.Response:
     it = page.session.workspace

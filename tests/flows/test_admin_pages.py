@@ -11,6 +11,7 @@ from admin_ui.pages import ALL
 from esp.adapters.sql.database import Database
 from esp.flows.contacts import add_contact, create_list, run_imports
 from esp.flows.domains import add_domain
+from esp.ports.accounts import Role
 from esp.ports.contacts import ImportState
 from tests.admin_house import Browser, House, admin_house
 
@@ -148,6 +149,20 @@ async def test_an_owner_cannot_open_other_workspaces_by_resetting_a_password(hou
     browser = await house.logged_in()
     answer = await browser.submit(f"/settings/team/{other.user.public_id}/password", {}, page="/settings/team")
     assert answer.status == 409
+
+
+async def test_changing_the_workspace_leads_only_where_one_belongs(house: House) -> None:
+    await house.owner()
+    other = await house.second_workspace()
+    there = (await house.app.store.accounts.workspaces_of(other.user.id))[0].id
+    browser = await house.logged_in()
+    assert (await browser.submit(f"/workspaces/{there}/enter", {}, page="/settings/account")).status == 404
+    me = (await house.app.store.accounts.members(1))[0].user
+    await house.app.store.accounts.join(there, me.id, Role.MEMBER)
+    assert (await browser.submit(f"/workspaces/{there}/enter", {}, page="/workspaces")).status == 303
+    await browser.get("/settings/workspace")
+    assert 'value="Lain"' in browser.last
+    assert (await browser.submit("/settings/workspace", {}, page="/settings/workspace")).status == 403  # a member there
 
 
 async def test_the_last_owner_stays(house: House) -> None:

@@ -9,7 +9,7 @@ from multidict import MultiDict
 
 from admin_ui import navigation
 from admin_ui.forms import Form, FormModel
-from admin_ui.render import ago, initials, make_environment, moment, number, percent, size, to_json
+from admin_ui.render import ago, device, initials, make_environment, moment, number, percent, size, to_json
 from admin_ui.security import token_of
 from admin_ui.words import LANGUAGE
 
@@ -75,6 +75,19 @@ def test_values_in_english_and_indonesian() -> None:
         assert ago(at - timedelta(minutes=3), at) == "3 menit yang lalu"
     finally:
         LANGUAGE.reset(token)
+
+
+@pytest.mark.parametrize(("agent", "words"), [
+    ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156 Safari/537.36 Edg/156",
+     "Edge, Windows"),
+    ("Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156 Mobile Safari/537.36",
+     "Chrome, Android"),
+    ("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 Version/19.0 Safari/604.1",
+     "Safari, iPhone"),
+    ("<script>", "Unknown device"), ("", "Unknown device"),
+])
+def test_a_device_is_named_as_its_owner_would(agent: str, words: str) -> None:
+    assert device(agent) == words
 
 
 def test_initials() -> None:
