@@ -92,7 +92,8 @@ async def _broadcast(recipients: int, database: str, sink: str, unsigned: bool, 
         finally:
             await application.close()
     signs = (before + _rsa_signs_per_second()) / 2
-    return _figures(measured, signs, "sqlite" if database == "sqlite" else "postgresql")
+    figures = _figures(measured, signs, "sqlite" if database == "sqlite" else "postgresql")
+    return figures | {"rsa_share": 0.0} if unsigned else figures
 
 
 @dataclass(slots=True)

@@ -15,9 +15,10 @@ from tests.receiver import Receiver, receiving
 from tests.sending import seed, states, totals
 from tests.sending_app import app_for, settings_for, until_closed
 
-COUNT = 1500
+COUNT = 1000
 
 
+@pytest.mark.timeout(300)  # starts Python processes, which takes seconds each on a busy machine
 @pytest.mark.parametrize("kills", [3])
 async def test_killed_workers_lose_nobody_and_hide_no_second_copy(
     database: Database, database_url: str, tmp_path: Path, kills: int

@@ -70,7 +70,8 @@ class Database:
                 cursor.execute("PRAGMA synchronous=FULL")
                 cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute("PRAGMA temp_store=MEMORY")
-            cursor.execute("PRAGMA cache_size=-32000")
+            # 8 MB a connection: the system keeps the file's pages anyway, and every process has up to eleven of them.
+            cursor.execute("PRAGMA cache_size=-8000")
             cursor.close()
 
         @event.listens_for(engine.sync_engine, "begin")
