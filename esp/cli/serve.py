@@ -23,7 +23,7 @@ from esp.entry.mx import Mx
 from esp.entry.scheduler import Job
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
-from esp.flows import contacts, mailroom, walk
+from esp.flows import accounts, contacts, mailroom, walk
 from esp.inbound.service import Reader
 from esp.settings import Settings, load
 from tracking import jobs as tracking_jobs
@@ -63,36 +63,39 @@ async def serve(
 
     ``ready`` is called once every door is open. Raises DependencyError where a port cannot be had.
     """
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+    async with AsyncExitStack() as stack:
+        # Doors first: a port that cannot be had should be one sentence, before anything has begun.
         if Role.WEB in roles:
             await stack.enter_async_context(_Web(app))
         if Role.MX in roles and app.settings.mx.enabled:
             mx = Mx(app)
             await _listening(mx.start(), app.settings.mx.host, app.settings.mx.port)
             stack.push_async_callback(mx.close)
-        if Role.SCHEDULER in roles:
-            reader = Reader()
-            stack.push_async_callback(reader.close)
-            tasks.create_task(scheduler.run(app, _jobs(app, reader), stop))
-        if Role.WORKER in roles and app.settings.server.workers:
-            tasks.create_task((pool or WorkerPool(app)).run(stop))
-        if ready:
-            ready()
-        await stop.wait()
+        reader = Reader()
+        stack.push_async_callback(reader.close)
+        async with asyncio.TaskGroup() as tasks:
+            if Role.WEB in roles:
+                # Each node folds what its own door wrote: a journal is a file, which no other node sees.
+                tasks.create_task(tracking_jobs.keep_folding(app, stop))
+            if Role.SCHEDULER in roles:
+                tasks.create_task(scheduler.run(app, _jobs(app, reader), stop))
+            if Role.WORKER in roles and app.settings.server.workers:
+                tasks.create_task((pool or WorkerPool(app)).run(stop))
+            if ready:
+                ready()
+            await stop.wait()
 
 
 def _jobs(app: App, reader: Reader) -> list[Job]:
     async def process_new(app: App) -> bool:
         return await mailroom.process_new(app, reader)
 
-    fold_every = app.settings.tracking.fold_every.total_seconds()
     return [
         Job("start due campaigns", 1.0, walk.start_due),
         Job("walk audiences", 0.5, walk.walk_some, wakes="walk"),
         Job("finish campaigns", 1.0, walk.finish_done),
         Job("run imports", 1.0, contacts.run_imports, wakes="imports"),
         Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
-        Job("fold opens and clicks", fold_every, tracking_jobs.fold),
     ]
 
 
@@ -147,11 +150,12 @@ def command(config: ConfigOption = None, role: RoleOption = None) -> None:
         app = await wiring.build(settings)
         stop = asyncio.Event()
         stop_on_signals(stop)
+        address = await accounts.entrance(app)
 
         def ready() -> None:
             log.info("started", roles=[str(name) for name in roles], database=settings.database_url.split(":", 1)[0])
             if Role.WEB in roles:
-                out.print(f"\nMerpati is at [bold]{settings.public_url}[/bold]   (Ctrl+C stops it)\n")
+                out.print(f"\nMerpati is at [bold]{address}[/bold]   (Ctrl+C stops it)\n")
 
         try:
             await serve(app, stop, roles=roles, ready=ready)
