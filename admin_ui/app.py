@@ -23,7 +23,7 @@ from admin_ui.auth import (
 from admin_ui.page import APP, PASSWORDS, TEMPLATES, THROTTLE, Page, Routes, as_aiohttp
 from admin_ui.pages import ALL
 from admin_ui.render import STATIC, make_environment
-from admin_ui.security import ForeignRequestError, change_guard, put_headers
+from admin_ui.security import SaidError, change_guard, put_headers
 from admin_ui.words import LANGUAGE, LANGUAGES
 from esp.app import App
 from esp.errors import ConflictError, DependencyError, InputError, NotFoundError
@@ -97,7 +97,7 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _problem(request, error.status, str(error.reason) if isinstance(error, ForeignRequestError) else "")
+        return _problem(request, error.status, error.words if isinstance(error, SaidError) else "")
     except NotFoundError as error:
         return _problem(request, 404, str(error))
     except ConflictError as error:

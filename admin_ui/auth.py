@@ -79,6 +79,13 @@ def client_ip(request: web.Request) -> str:
     return peer
 
 
+def is_on_this_machine(request: web.Request) -> bool:
+    """Whether a browser here asks, and no proxy for somebody elsewhere."""
+    forwarded = {"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} & {name.title() for name in request.headers}
+    local = (request.remote or "").startswith("127.") or request.remote == "::1"
+    return local and not forwarded and (request.url.host or "") in ("127.0.0.1", "::1", "localhost")
+
+
 def _hashed(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 

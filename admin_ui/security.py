@@ -65,12 +65,20 @@ def same_token(given: str, right: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
 
 
-class ForeignRequestError(web.HTTPForbidden):
+class SaidError(web.HTTPForbidden):
+    """A refusal whose reason is said to the reader on the page."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+
+class ForeignRequestError(SaidError):
     """A change that no page of ours asked for, or whose form is older than the login."""
 
     def __init__(self) -> None:
-        super().__init__(reason=_("This form is too old or came from another page. Nothing was changed; go back, "
-                                  "reload the page and try again."))
+        super().__init__(_("This form is too old or came from another page. Nothing was changed; go back, reload the "
+                           "page and try again."))
 
 
 TokenOf = Callable[[web.Request], str]

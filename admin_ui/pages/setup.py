@@ -5,12 +5,14 @@ from typing import Annotated, Final
 from aiohttp import web
 from pydantic import Field
 
-from admin_ui.auth import log_in
+from admin_ui.auth import is_on_this_machine, log_in
 from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.pages.workspace import WorkspaceForm, save_workspace, zone_choices
+from admin_ui.security import SaidError
+from admin_ui.words import _
 from esp.errors import InputError
-from esp.flows.accounts import found_server
+from esp.flows.accounts import found_server, opens_set_up
 from esp.flows.domains import add_domain, check_domain, checks_of, records
 
 routes: Final = Routes()
@@ -20,6 +22,15 @@ class Owner(FormModel):
     name: Annotated[str, Field(min_length=1, max_length=120)]
     email: Annotated[str, Field(min_length=1, max_length=320)]
     password: Annotated[str, Field(min_length=1, max_length=2000)]
+    code: str = ""
+
+
+class ClosedSetUpError(SaidError):
+    """Somebody found a new server whose address they were not given."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This server is new. Open the address that it printed when it started: it holds the code "
+                           "with which the owner's account is made."))
 
 
 class DomainName(FormModel):
@@ -30,12 +41,21 @@ class DomainName(FormModel):
 async def owner(page: Page) -> web.Response:
     if await page.app.store.accounts.has_users():
         return page.redirect("/setup/workspace" if page.maybe_session else "/login")
-    return page.render("setup/owner.html", form=Form.blank())
+    code = page.query("code")
+    _check_place(page, code)
+    return page.render("setup/owner.html", form=Form.blank(code=code))
+
+
+def _check_place(page: Page, code: str) -> None:
+    """The set-up is open to a browser on this machine, and elsewhere to whoever has the server's own output."""
+    if not (is_on_this_machine(page.request) or opens_set_up(page.app, code)):
+        raise ClosedSetUpError
 
 
 @routes.post("/setup", open=True)
 async def create_owner(page: Page) -> web.Response:
     form = await page.form(Owner)
+    _check_place(page, form.value("code"))
     if form.data is None:
         return page.invalid("setup/owner.html", form=form)
     try:

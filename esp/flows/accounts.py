@@ -3,16 +3,19 @@
 import asyncio
 import secrets
 from typing import Final
+from urllib.parse import urlsplit
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from esp.app import App
-from esp.errors import InputError
+from esp.errors import InputError, TokenError
 from esp.ports.accounts import Member, Role, User, Workspace
 from esp.wire.addresses import AddressError, parse_address
+from esp.wire.tokens import Purpose
 
 MINIMUM_PASSWORD: Final = 10
+_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MAXIMUM_PASSWORD: Final = 1024  # more is no safer, and hashing it is work that a stranger could make us do
 
 # argon2id, 32 MiB, three passes: above OWASP's minimum of 19 MiB and two, and below 0.1 s on a small machine.
@@ -73,6 +76,23 @@ def check_password(password: str, *not_these: str) -> None:
         problem = "This password is easy to guess. Use a short sentence instead."
     if problem:
         raise InputError("The password cannot be used.", {"password": problem})
+
+
+async def entrance(app: App) -> str:
+    """The address to print at the start. While nobody can log in and the address is not this machine's own, it carries
+    the code without which the set-up is closed: otherwise whoever found a new server first would own it."""
+    if urlsplit(app.settings.public_url).hostname in _LOCAL_NAMES or await app.store.accounts.has_users():
+        return app.settings.public_url
+    return f"{app.settings.public_url}/setup?code={app.tokens.sign(Purpose.SETUP, 0, 0, 0)}"
+
+
+def opens_set_up(app: App, code: str) -> bool:
+    """Whether ``code`` is the one that ``entrance`` gave out."""
+    try:
+        app.tokens.verify(Purpose.SETUP, code)
+    except TokenError:
+        return False
+    return True
 
 
 async def found_server(app: App, passwords: Passwords, email: str, name: str, password: str) -> Member:

@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     VIEW = "view"
     RETURN_PATH = "return-path"
+    SETUP = "setup"
 
 
 # Tokens that are the local part of an address of ours say by their first letters what they are for.

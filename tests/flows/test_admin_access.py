@@ -11,10 +11,11 @@ from admin_ui.auth import GUEST_COOKIE, SESSION_COOKIE, LoginThrottle
 from admin_ui.page import Route
 from admin_ui.pages import ALL
 from admin_ui.pages.login import safe_path
+from admin_ui.security import token_of
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import metadata, sessions
 from esp.errors import ConflictError, InputError
-from esp.flows.accounts import Passwords, check_password, found_server, new_password
+from esp.flows.accounts import Passwords, check_password, entrance, found_server, new_password
 from esp.ports.accounts import Role
 from tests.admin_house import PASSWORD, House, admin_house
 
@@ -57,6 +58,31 @@ async def test_the_set_up_is_open_once(house: House) -> None:
         "csrf": token, "name": "Mallory", "email": "m@evil.example", "password": "an owner from elsewhere"})
     assert answer.status == 409
     assert await house.app.store.accounts.credentials("m@evil.example") is None
+
+
+async def test_a_new_server_is_not_for_whoever_finds_it_first(house: House) -> None:
+    """Behind a proxy or over the network, only the address that the server printed opens the set-up."""
+    owner = {"name": "Mallory", "email": "m@evil.example", "password": "an owner from elsewhere"}
+    stranger = await house.browser(**{"X-Forwarded-For": "198.51.100.7"})
+    assert (await stranger.get("/setup")).status == 403
+    assert "the address that it printed" in stranger.last
+    assert (await stranger.get("/setup?code=guessed")).status == 403
+    token = token_of(stranger.cookie(GUEST_COOKIE))  # a form of one's own making
+    assert (await stranger.post("/setup", {"csrf": token, **owner})).status == 403
+    address = await entrance(house.app)
+    assert address.startswith("http://mail.server.example/setup?code=")
+    code = address.split("code=")[1]
+    assert (await stranger.submit("/setup", {"code": code, **owner}, page=f"/setup?code={code}")).status == 303
+    assert await entrance(house.app) == "http://mail.server.example"
+
+
+@pytest.mark.parametrize("headers", [
+    {"X-Forwarded-For": "127.0.0.1"}, {"Forwarded": "for=127.0.0.1"}, {"x-real-ip": "127.0.0.1"}, {"Via": "1.1 proxy"},
+    {"Host": "mail.server.example"},
+])
+async def test_a_proxy_on_this_machine_is_not_a_person_on_it(house: House, headers: dict[str, str]) -> None:
+    browser = await house.browser(**headers)
+    assert (await browser.get("/setup")).status == 403
 
 
 async def test_two_first_owners_at_once_are_one(database: Database, tmp_path: Path) -> None:
