@@ -72,7 +72,7 @@ async def test_a_campaign_is_written_seen_sent_and_taken_back(chromium: Browser,
     await page.fill("#v0-source", "Halo [semua](https://toko-melati.example/)")
     await expect(page.locator("[data-problems] .is-error")).to_have_count(0)
     await expect(state).to_have_text("Saved")
-    await page.check("text=Mitra >> nth=0")
+    await page.check("input[name=include] >> nth=0")
     await expect(page.locator("#who-count")).to_contain_text("38")
     await expect(state).to_have_text("Saved")
     await page.reload()
