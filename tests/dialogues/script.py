@@ -72,15 +72,20 @@ class ScriptedServer:
         self._connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
-        self._all: list[asyncio.StreamWriter] = []
+        self._all: list[asyncio.WriteTransport] = []
+        self._leaving = False
         self.received: list[bytes] = []
         self.got_message = asyncio.Event()
         self.port = 0
 
     async def __aenter__(self) -> "ScriptedServer":
-        async def took(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._all.append(writer)
-            await self._connections.put((reader, writer))
+        # The transport and not the writer, whose transport another one replaces in start_tls, or none where that fails;
+        # and a function, not a coroutine, so that there is no connection that has begun and is not known here.
+        def took(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._all.append(writer.transport)
+            self._connections.put_nowait((reader, writer))
+            if self._leaving:  # from Python 3.12 on wait_closed waits for every connection, this late one too
+                writer.transport.abort()
         self._server = await asyncio.start_server(took, "127.0.0.1", 0, limit=1 << 24)
         self.port = self._server.sockets[0].getsockname()[1]
         self._task = asyncio.create_task(self._play())
@@ -94,8 +99,9 @@ class ScriptedServer:
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        for writer in self._all:
-            writer.transport.abort()
+        self._leaving = True
+        for transport in self._all:
+            transport.abort()
         self._server.close()
         await self._server.wait_closed()
         await asyncio.sleep(0)  # the aborted transports close in the loop's next round

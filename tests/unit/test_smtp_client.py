@@ -193,3 +193,24 @@ def test_the_final_dot_is_waited_for_ten_minutes() -> None:
     assert Timeouts().dot >= 600
     assert Timeouts().mail >= 300
     assert Timeouts().data >= 120
+
+
+async def test_a_name_that_no_certificate_can_hold_is_a_failed_handshake(context: ssl.SSLContext) -> None:
+    """Somebody's DNS names their MX; what Python's ssl cannot spell must not look like a bug of ours."""
+    async with ScriptedServer(read(FOLDER / "client-starttls.smtp"), context) as server:
+        wrong = Target("a" * 64 + ".example", "127.0.0.1", server.port, "mail.merpati.example", tls=TlsPolicy.REQUIRED)
+        with pytest.raises(ConnectError) as caught:
+            await SmtpTransport().connect(wrong)
+    assert (caught.value.attempt.phase, caught.value.attempt.failure) == (Phase.STARTTLS, Failure.TLS)
+
+
+async def test_a_server_that_is_silent_in_the_handshake_is_left(context: ssl.SSLContext) -> None:
+    dialogue = read(FOLDER / "client-starttls.smtp")
+    dialogue.steps = [*dialogue.steps[: dialogue.steps.index(("TLS", ""))], ("HANG", "")]
+    for policy in (TlsPolicy.REQUIRED, TlsPolicy.VERIFIED):
+        async with ScriptedServer(dialogue, context) as server:
+            silent = Target("mx.toko.example", "127.0.0.1", server.port, "mail.merpati.example", tls=policy)
+            with pytest.raises(ConnectError) as caught:
+                await SmtpTransport(Timeouts(tls=0.5)).connect(silent)
+            await server.finish()
+        assert (caught.value.attempt.phase, caught.value.attempt.failure) == (Phase.STARTTLS, Failure.TLS)

@@ -148,7 +148,7 @@ class SmtpTransport:
                 connection.transport, connection, context, server_hostname=server_name,
                 ssl_handshake_timeout=self._timeouts.tls,
             )
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ssl.SSLError, ValueError) as error:  # ValueError: a host name that no certificate can hold
             raise _failed(target, Phase.STARTTLS, Failure.TLS, str(error) or type(error).__name__) from None
         if transport is None:  # asyncio's answer to a peer that left during the handshake
             raise _failed(target, Phase.STARTTLS, Failure.TLS, "the server closed the connection in the handshake")
