@@ -1,0 +1,1 @@
+"""Whom a campaign reaches: CSV files read, variants split, batches cut, drafts judged. Pure."""
