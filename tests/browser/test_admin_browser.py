@@ -239,6 +239,9 @@ async def test_without_a_mouse(chromium: Browser, house: House) -> None:
     await page.keyboard.press("Escape")
     assert await page.evaluate("document.activeElement.matches('summary.avatar')")
     assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    await page.focus(".workspace summary")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#workspaces button[aria-current]:has-text('Toko Melati')")
     context.assert_calm()
     await context.context.close()
 
