@@ -1,7 +1,10 @@
 """Reading and recognising received mail: reports, the order of the rules, and mail made to break a parser."""
 
+import signal
+
 import pytest
 
+from esp.inbound import service
 from esp.inbound.correlate import addressed
 from esp.inbound.message import TooComplexError, read
 from esp.inbound.recognise import RULES, Incoming, Mailbox, recognise
@@ -84,11 +87,25 @@ async def test_the_reader_answers_across_processes_and_survives_a_bomb() -> None
 
 
 async def test_a_reader_that_takes_too_long_is_killed_and_the_next_mail_is_read() -> None:
-    reader = Reader(seconds=0.0)  # nothing is quick enough
+    reader = Reader(patience=0.0)  # nothing is quick enough
     try:
         assert await reader.recognise(sample("01-hard.eml"), Mailbox.RETURN_PATH, True) == UNREADABLE
-        reader._seconds = 60.0
+        reader._patience = 60.0
         found = await reader.recognise(sample("01-hard.eml"), Mailbox.RETURN_PATH, True)
         assert found.kind is InboundKind.BOUNCE
     finally:
         await reader.close()
+
+
+def test_a_mail_that_takes_too_much_processor_time_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spin(_raw: bytes) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(service, "read", spin)
+    monkeypatch.setattr(service, "_CPU_SECONDS", 0.05)
+    before = signal.signal(signal.SIGPROF, service._out_of_time)
+    try:
+        assert service.judge({"raw": "", "mailbox": Mailbox.RETURN_PATH.value, "null_sender": True}) == UNREADABLE
+    finally:
+        signal.signal(signal.SIGPROF, before)
