@@ -32,7 +32,7 @@ from esp.settings import Settings, load
 _FOLDER: Final = Path("demo-data")
 _MARK: Final = ".merpati-demo"  # what tells a folder that we may empty from one that we may not
 _SCANNER_WINDOW: Final = 2.0
-_LOOK_EVERY: Final = 0.5
+_LOOK_EVERY: Final = 1.0
 _STALLED: Final = 90.0  # seconds without any change after which a demonstration is called broken
 _CALM: Final = 20.0  # seconds that late facts (reports, clicks) are given after everything is quiet
 _PAGE: Final = 2000

@@ -115,6 +115,12 @@ class Renderer:
         envelope = self._envelope
         return self._tokens.sign(purpose, envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
 
+    def _unsubscribe_address(self, recipient: Recipient) -> str:
+        """An address of our own MX that says by itself who wants to leave, whatever is written to it."""
+        envelope = self._envelope
+        local = self._tokens.unsubscribe_mailbox(envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
+        return f"{local}@{envelope.bounce_domain}"
+
     def scope(self, recipient: Recipient, token_piece: Callable[[str], str | bytes] = encode_piece) -> Scope:
         """The names this recipient's templates see; ``token_piece`` codes the tokens of links and pixel."""
         envelope, links = self._envelope, self._frozen.links
@@ -154,6 +160,8 @@ class Renderer:
         mailto = self._envelope.unsubscribe_mailto.removeprefix("mailto:")
         if mailto:
             urls.append(f"mailto:{mailto}?subject={merged.scope['unsubscribe_url'].rsplit('/', 1)[-1]}")
+        elif self._envelope.bounce_domain:
+            urls.append(f"mailto:{self._unsubscribe_address(recipient)}")
         return [
             (b"Date", wire.encode_date(now)),
             (b"To", wire.encode_mailbox("", recipient.address, 4)),

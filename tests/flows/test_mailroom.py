@@ -1,5 +1,6 @@
 """The way of a message in: what each kind of mail changes, and that nothing else changes anything."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from esp.inbound.service import Reader
 from esp.model.delivery import EventType, NewEvent
 from esp.ports.mailroom import NewInbound
 from esp.wire.tokens import TokenSigner
+from tests.mailing import TOKENS, frozen, parsed, person, send
 from tests.mailroom_house import SIGNER, House, open_house, sample
 from tests.sending import event_types, states
 
@@ -147,6 +149,14 @@ async def test_a_mail_to_the_unsubscribe_address_unsubscribes(house: House, read
         query = select(subscriptions.c.contact_id).where(subscriptions.c.state == "unsubscribed")
         assert list((await connection.execute(query)).scalars()) == [house.sending.contacts[2]]
     assert await event_types(house.database, house.sending.deliveries[2]) == ["delivered", "unsubscribed"]
+
+
+def test_the_address_in_the_mails_header_is_one_that_we_read() -> None:
+    message = send(frozen("<p>Hi</p>"), person(delivery_id=7), unsubscribe_mailto="")
+    found = re.search(r"<mailto:([^@>]+)@b\.toko\.example>", str(parsed(message)["List-Unsubscribe"]))
+    assert found is not None
+    claims = TOKENS.read_unsubscribe_mailbox(found[1])
+    assert (claims.workspace_id, claims.campaign_id, claims.delivery_id) == (1, 2, 7)
 
 
 @pytest.mark.parametrize("name", ["06-vacation.eml", "01-hard.eml"])
