@@ -88,7 +88,7 @@ class ScriptedServer:
                 writer.transport.abort()
         self._server = await asyncio.start_server(took, "127.0.0.1", 0, limit=1 << 24)
         self.port = self._server.sockets[0].getsockname()[1]
-        self._task = asyncio.create_task(self._play())
+        self._task = asyncio.create_task(self._play_or_hang_up())
         return self
 
     async def finish(self) -> None:
@@ -105,6 +105,14 @@ class ScriptedServer:
         self._server.close()
         await self._server.wait_closed()
         await asyncio.sleep(0)  # the aborted transports close in the loop's next round
+
+    async def _play_or_hang_up(self) -> None:
+        try:
+            await self._play()
+        except BaseException:
+            for transport in self._all:  # or the client would wait for what the script will never say
+                transport.abort()
+            raise
 
     async def _play(self) -> None:
         say = b""
