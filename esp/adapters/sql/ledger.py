@@ -6,17 +6,16 @@ from typing import Any, Final, TypeVar
 
 import orjson
 from sqlalchemy import bindparam, exists, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import deliveries, suppressions, tallies
+from esp.adapters.sql.schema import deliveries, suppressions
 from esp.events.fold import MARK_COLUMNS, MOVING, Folded, Standing, TallyKey, fold
 from esp.model.delivery import OPEN_STATES, DeliveryState, EventType, NewEvent
 from esp.ports.ledger import NewSuppression
 
-# SQLite before 3.32 takes 999 values a statement; a tally has six.
-_CHUNK: Final = 150
+# SQLite before 3.32 takes 999 values a statement.
+_CHUNK: Final = 500
 _Item = TypeVar("_Item")
 _EVENT_COLUMNS: Final = (
     "workspace_id", "type", "at", "campaign_id", "delivery_id", "contact_id", "variant_id", "link_index", "provider",
@@ -40,6 +39,12 @@ _EVENT_SQLITE: Final = (
 )
 
 
+_TALLY_INSERT: Final = "INSERT INTO tallies (workspace_id, campaign_id, dimension, member, metric, n)"
+_TALLY_CONFLICT: Final = """ON CONFLICT (workspace_id, campaign_id, dimension, member, metric)
+DO UPDATE SET n = tallies.n + excluded.n"""
+_TALLY_SQLITE: Final = f"{_TALLY_INSERT} VALUES (?, ?, ?, ?, ?, ?) {_TALLY_CONFLICT}"
+_TALLY_POSTGRES: Final = f"""{_TALLY_INSERT} SELECT * FROM unnest(
+$1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) {_TALLY_CONFLICT}"""  # noqa: S608
 
 
 def chunked(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
@@ -148,14 +153,13 @@ async def _write_events(connection: AsyncConnection, dialect: str, events: Seque
 
 async def add_tallies(connection: AsyncConnection, dialect: str, counts: Mapping[TallyKey, int]) -> None:
     """Add ``counts`` to the rollups, always in the order of their keys: writers queue up instead of deadlocking."""
-    rows = [{**key._asdict(), "n": n} for key, n in sorted(counts.items()) if n]
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    for some in chunked(rows):
-        statement = insert(tallies).values(list(some))
-        await connection.execute(statement.on_conflict_do_update(
-            index_elements=[tallies.c[name] for name in TallyKey._fields],
-            set_={"n": tallies.c.n + statement.excluded.n},
-        ))
+    rows = [(*key, n) for key, n in sorted(counts.items()) if n]
+    if not rows:
+        return
+    if dialect == "sqlite":
+        await connection.exec_driver_sql(_TALLY_SQLITE, rows)
+    else:
+        await connection.exec_driver_sql(_TALLY_POSTGRES, tuple(map(list, zip(*rows, strict=True))))
 
 
 async def append_suppressions(connection: AsyncConnection, wanted: Sequence[NewSuppression]) -> None:
