@@ -45,6 +45,11 @@ async def process_new(app: App, reader: Reader) -> bool:
     return len(waiting) == BATCH
 
 
+async def forget_old(app: App) -> bool:
+    """Delete what was judged so long ago that no report could still be about it; its facts are in the ledger."""
+    return await app.store.mailroom.forget(app.clock.now() - OLDEST, BATCH) == BATCH
+
+
 async def _process(app: App, reader: Reader, message: InboundMessage) -> Filed:
     to = addressed(app.tokens, message.recipients)
     found = await reader.recognise(message.raw, to.mailbox, not message.mail_from)

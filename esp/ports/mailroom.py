@@ -89,6 +89,10 @@ class Mailroom(Protocol):
         """Record what became of messages; each is judged once."""
         ...
 
+    async def forget(self, received_before: datetime, limit: int) -> int:
+        """Delete up to ``limit`` judged messages that are older, the oldest first; how many."""
+        ...
+
     async def delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> ReportedDelivery | None:
         """The delivery that all three ids name together, or None."""
         ...

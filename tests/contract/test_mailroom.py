@@ -1,6 +1,7 @@
 """The mailroom's port on SQLite and PostgreSQL."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from esp.adapters.sql.database import Database
 from esp.ports.mailroom import Filed, InboundKind, NewInbound, Outcome
@@ -39,6 +40,17 @@ async def test_waiting_messages_come_oldest_first_and_no_more_than_asked_for(dat
         room = house.app.store.mailroom
         ids = [await room.keep(_message()) for _ in range(3)]
         assert [message.id for message in await room.waiting(2)] == ids[:2]
+
+
+async def test_only_old_and_judged_mail_is_forgotten(database: Database) -> None:
+    async with open_house(database) as house:
+        room = house.app.store.mailroom
+        old = [await room.keep(_message()) for _ in range(3)]
+        young = await room.keep(replace(_message(), received_at=AT + timedelta(days=2)))
+        await room.file([Filed(number, InboundKind.OTHER, Outcome.FILED) for number in (*old[:2], young)])
+        assert await room.forget(AT + timedelta(days=1), 1) == 1
+        assert await room.forget(AT + timedelta(days=1), 10) == 1
+        assert [row.id for row in await house.inbound()] == [old[2], young]
 
 
 async def test_a_delivery_is_found_by_all_three_ids_or_not_at_all(database: Database) -> None:

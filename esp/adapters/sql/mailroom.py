@@ -1,9 +1,10 @@
 """The mailroom's SQL: incoming messages kept, read in order, and marked as judged."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import contacts, deliveries, inbound_messages, sending_domains
@@ -81,6 +82,15 @@ class SqlMailroom:
                  "workspace": item.workspace_id, "delivery": item.delivery_id}
                 for item in filed
             ])
+
+    async def forget(self, received_before: datetime, limit: int) -> int:
+        """Delete at most ``limit`` filed messages received before that moment."""
+        it = inbound_messages.c
+        # Ids grow with time: only the oldest few are looked at, however many young ones there are behind them.
+        oldest = select(it.id, it.received_at).where(it.state == "filed").order_by(it.id).limit(limit).subquery()
+        old = select(oldest.c.id).where(oldest.c.received_at < received_before)
+        async with self._database.write() as connection:
+            return int((await connection.execute(delete(inbound_messages).where(it.id.in_(old)))).rowcount)
 
     async def delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> ReportedDelivery | None:
         """The delivery with all three ids, or None."""
