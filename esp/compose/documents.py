@@ -12,6 +12,8 @@ from esp.compose.shield import Shield, lone_lines_apart
 
 # Include loading is off: an mj-include would read a file or fetch a URL on the author's word.
 _MJML_OPTIONS: Final = mrml.ParserOptions(include_loader=mrml.noop_loader())
+# By default MJML links fonts from a third party, which would then learn of everybody who reads the mail.
+_MJML_RENDERING: Final = mrml.RenderOptions(fonts={})
 _INLINER: Final = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True, keep_style_tags=False)
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable(["table", "strikethrough"])
 _LONELY: Final = re.compile("<p>\\s*(\ue000[0-9]+\ue001)\\s*</p>")
@@ -79,7 +81,7 @@ def _inside_list(found: re.Match[str], shield: Shield) -> str:
 def from_mjml(covered: str, shield: Shield) -> str:
     """HTML from MJML, statements as comments already. Raises DocumentError with the parser's reason."""
     try:
-        output = mrml.to_html(covered, _MJML_OPTIONS)
+        output = mrml.to_html(covered, _MJML_OPTIONS, _MJML_RENDERING)
     except OSError as error:
         raise DocumentError(f"The MJML could not be read: {error}") from None
     # mrml prints attributes as Rust's debug form, which spells invisible characters out (\\u{200d}, our words too).

@@ -173,6 +173,11 @@ def test_mjml_becomes_responsive_html_and_keeps_invisible_characters() -> None:
     assert "Hai" not in preview(source, ContentKind.MJML)[0]
 
 
+def test_mjml_links_no_fonts_of_a_third_party() -> None:
+    source = "<mjml><mj-body><mj-section><mj-column><mj-text>Hai</mj-text></mj-column></mj-section></mj-body></mjml>"
+    assert "googleapis" not in preview(source, ContentKind.MJML)[0]
+
+
 def test_mjml_errors_and_includes_are_problems() -> None:
     assert any("MJML" in message for message in messages("<mjml><mj-body><mj-section>", "error", kind=ContentKind.MJML))
     include = '<mjml><mj-body><mj-include path="/etc/passwd" /></mj-body></mjml>'
