@@ -6,10 +6,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 import uvloop
@@ -36,6 +36,7 @@ _LOOK_EVERY: Final = 1.0
 _STALLED: Final = 90.0  # seconds without any change after which a demonstration is called broken
 _CALM: Final = 20.0  # seconds that late facts (reports, clicks) are given after everything is quiet
 _PAGE: Final = 2000
+_Result = TypeVar("_Result")
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def _settings(folder: Path, port: int, world: RehearsalProcess) -> Settings:
         },
         mx={"host": OUR_MX_ADDRESS, "port": world.port},
         tracking={"fold_every": "1s", "scanner_window": f"{_SCANNER_WINDOW:g}s"},
-        log={"level": "warning"},
+        log={"level": "error"},  # what mends itself would only disturb the display
     ))
 
 
@@ -84,6 +85,18 @@ async def _house(settings: Settings, stop: asyncio.Event) -> AsyncIterator[App]:
         stop.set()
         await asyncio.gather(serving, waiting, return_exceptions=True)
         await app.close()
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """What ``work`` gives; where ``stop`` comes first, it is given up with a MerpatiError."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        raise MerpatiError("Stopped before anything was sent.")
+    return await working
 
 
 async def _ledger(app: App, stage: Stage) -> LedgerView:
@@ -149,7 +162,7 @@ async def _demo(leave: bool, as_json: bool, recipients: int, rate: str, port: in
             logging.configure(settings.log)
             async with _house(settings, stop) as app:
                 with screen.status(f"Importing {recipients:,} people and checking the domain's DNS records"):
-                    stage = await prepare(app, world, seed, recipients, rate)
+                    stage = await _unless(stop, prepare(app, world, seed, recipients, rate))
                 with Display(screen, rate) as display:
                     account = await _send(app, world, stage, display, stop)
                 figures: dict[str, Any] = {**account.figures, "seconds": round(time.monotonic() - began, 1)}
