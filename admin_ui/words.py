@@ -33,7 +33,7 @@ def _catalogue(language: str) -> Mapping[str, tuple[str, ...]]:
 
 def _(text: str) -> str:
     """``text`` in the reader's language."""
-    return _catalogue(LANGUAGE.get()).get(text, (text,))[0]
+    return _catalogue(LANGUAGE.get()).get(text, (text,))[0] if text else ""
 
 
 def ngettext(one: str, many: str, count: int) -> str:

@@ -152,7 +152,7 @@ async def _check_record(
         found = await _published(resolver, record)
     except DnsError as error:
         if not error.permanent:
-            return _check(record, RecordState.UNKNOWN, (), f"DNS did not answer, so nothing is known: {error}")
+            return _check(record, RecordState.UNKNOWN, (), "DNS did not answer, so nothing is known.")
         found = ()
     if key is not None:
         return _judge_dkim(record, key, found, now)
@@ -223,7 +223,8 @@ def _judge_spf(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
     mechanism = record.value.split()[1]
     if {mechanism, f"+{mechanism}"} & set(policies[0].lower().split()):
         return _check(record, RecordState.FOUND, policies)
-    return _check(record, RecordState.DIFFERS, policies, f"Add {mechanism} to this record, before its all.")
+    return _check(
+        record, RecordState.DIFFERS, policies, "Add the part that begins with a: to this record, before its all.")
 
 
 def _judge_mx(record: DnsRecord, found: tuple[str, ...]) -> RecordCheck:
