@@ -97,6 +97,7 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("run imports", 1.0, contacts.run_imports, wakes="imports"),
         Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
         Job("forget judged mail", 600.0, mailroom.forget_old),
+        Job("forget expired sessions", 3600.0, accounts.forget_expired),
     ]
 
 

@@ -126,3 +126,9 @@ async def set_password(
     """A new password; every session but ``keep_session`` (a token's hash) ends in the same transaction."""
     check_password(password, user.email, user.name)
     await app.store.accounts.set_password(user.id, await passwords.hash(password), keep_session=keep_session)
+
+
+async def forget_expired(app: App) -> bool:
+    """Drop sessions that are over; never more to do at once."""
+    await app.store.accounts.forget_expired_sessions(app.clock.now())
+    return False
