@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from esp.ports.reports import Figures, Metric
+from esp.rehearsal.providers import PROVIDERS
 
 _NAMED: Final = 5
+_OFFER_TLS: Final = frozenset(provider.domain for provider in PROVIDERS if provider.behaviour.starttls)
 COMPARED: Final = (Metric.DELIVERED, Metric.BOUNCED, Metric.SUPPRESSED, Metric.EXPIRED, Metric.CANCELLED,
                    Metric.OPENED, Metric.CLICKED, Metric.UNSUBSCRIBED)
 
@@ -56,6 +58,9 @@ def settle(ledger: LedgerView, report: Mapping[str, Any]) -> Account:
         did = {address for address, person in seen.items() if person[action]}
         found += _people(action, people[metric], did, f"who {action} in the world")
     found += _count("signatures that verify", signed, copies, "copies taken")
+    for domain in _OFFER_TLS & report["providers"].keys():
+        log = report["providers"][domain]
+        found += _count(f"encrypted to {domain}", log["encrypted"], log["accepted"], "mails; it offers STARTTLS")
     if ledger.deferrals < put_off:
         found.append(f"deferred: the ledger has {ledger.deferrals}, but providers put us off {put_off} times")
     if duplicates:

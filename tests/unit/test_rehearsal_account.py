@@ -18,7 +18,8 @@ def _person(**did: Any) -> dict[str, Any]:
 
 def _report() -> dict[str, Any]:
     """a reads and clicks, b is greylisted and does nothing, c is unknown, d is suppressed and never written to."""
-    return {"failures": 0, "complaints": [], "people": {
+    providers = {"sealed.example": {"accepted": 1, "encrypted": 1}, "steady.example": {"accepted": 1, "encrypted": 0}}
+    return {"failures": 0, "complaints": [], "providers": providers, "people": {
         "a@x": _person(opened=True, clicked=True), "b@x": _person(greylisted=2, answered="vacation"),
         "c@x": _person(copies=0, dkim_valid=0, unknown=1),
     }}
@@ -67,6 +68,12 @@ def test_a_rollup_that_differs_from_its_rows_is_said() -> None:
     wrong = Figures(targeted=4, delivered=3, bounced=1, suppressed=1, opened=1, clicked=1)
     found = settle(LedgerView(4, wrong, 2, ledger.people), _report()).disagreements
     assert any("rollup" in sentence for sentence in found)
+
+
+def test_a_mail_in_clear_to_a_provider_that_offers_tls_is_said() -> None:
+    report = _report()
+    report["providers"]["sealed.example"]["encrypted"] = 0
+    assert any("STARTTLS" in sentence for sentence in settle(_ledger(), report).disagreements)
 
 
 def test_a_failed_request_and_a_providers_complaint_are_said() -> None:
