@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -72,6 +73,8 @@ class WorkerPool:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "esp.entry.worker_main",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            # glibc gives each database thread an arena of its own, whose free memory the others cannot use.
+            env={"MALLOC_ARENA_MAX": "2", **os.environ},
         )  # fmt: skip
         self._processes[number] = process
         assert process.stdin is not None
