@@ -53,14 +53,15 @@ async def walk_step(app: App, campaign: Campaign, limit: int = CHUNK) -> bool:
     A repeated step writes nobody twice: the cursor moves in the same transaction, and a contact is in a campaign once.
     """
     store = app.store.campaigns
-    members = await store.next_members(campaign, app.clock.now(), limit)
+    page = await store.next_members(campaign, app.clock.now(), limit)
+    members = page.members
     chunk = AudienceChunk(campaign.walk_cursor, campaign.walk_until, True)
     if members:
         variants = (await store.get(campaign.workspace_id, campaign.id)).variants
         providers = await providers_of(app, {member.domain for member in members if member.reason is None})
         chunk = plan_chunk(campaign, members, variants, providers, app.settings.delivery.batch_size)
-        if len(members) == limit:
-            chunk = AudienceChunk(campaign.walk_cursor, members[-1].contact_id, False, chunk.deliveries, chunk.batches)
+    if page.until is not None:
+        chunk = AudienceChunk(campaign.walk_cursor, page.until, False, chunk.deliveries, chunk.batches)
     try:
         await store.write_chunk(campaign, chunk, app.clock.now())
     except ConflictError:

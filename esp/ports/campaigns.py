@@ -153,6 +153,14 @@ class NewBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class AudiencePage:
+    """The next people of a walk, up to and with contact ``until``; None: nobody is left after them."""
+
+    members: tuple[AudienceMember, ...] = ()
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AudienceChunk:
     """One step of the walk: everybody between the cursor and ``walk_to``. ``done``: there is nobody after."""
 
@@ -251,8 +259,11 @@ class Campaigns(Protocol):
         """Deliveries written and not yet sent for the first time, counted up to ``limit``."""
         ...
 
-    async def next_members(self, campaign: Campaign, now: datetime, limit: int) -> tuple[AudienceMember, ...]:
-        """The next ``limit`` people after the walk's cursor, by contact id; fewer at the end."""
+    async def next_members(self, campaign: Campaign, now: datetime, limit: int) -> AudiencePage:
+        """The next ``limit`` people after the walk's cursor, by contact id.
+
+        Whether it is the last page is not told by how many they are: people join and are erased meanwhile.
+        """
         ...
 
     async def write_chunk(self, campaign: Campaign, chunk: AudienceChunk, now: datetime) -> Campaign:

@@ -19,7 +19,7 @@ from esp.events.fold import TallyKey
 from esp.model.campaign import CampaignState
 from esp.model.contact import ExclusionReason
 from esp.model.delivery import OPEN_STATES, DeliveryState, EventType, NewEvent
-from esp.ports.campaigns import AudienceChunk, AudienceMember, Campaign, Forecast, NewDelivery
+from esp.ports.campaigns import AudienceChunk, AudienceMember, AudiencePage, Campaign, Forecast, NewDelivery
 
 _EVERYBODY = 2**62
 _COLUMNS = ("workspace_id", "campaign_id", "contact_id", "variant_id", "address", "domain", "provider", "state",
@@ -82,7 +82,7 @@ class SqlWalk:
         async with self._database.read() as connection:
             return int((await connection.execute(select(func.count()).select_from(waiting))).scalar_one())
 
-    async def next_members(self, campaign: Campaign, now: datetime, limit: int) -> tuple[AudienceMember, ...]:
+    async def next_members(self, campaign: Campaign, now: datetime, limit: int) -> AudiencePage:
         # Each list is read by its own key, so that a small list in a big workspace costs what it holds.
         it = subscriptions.c
         pages = [
@@ -95,16 +95,18 @@ class SqlWalk:
             for list_id in campaign.include_lists
         ]
         if not pages:
-            return ()
+            return AudiencePage()
         together = pages[0].union(*pages[1:]).subquery()
         page = select(together.c.contact_id).order_by(together.c.contact_id).limit(limit).subquery()
         async with self._database.read() as connection:
-            last = (await connection.execute(select(func.max(page.c.contact_id)))).scalar()
+            last, count = (await connection.execute(select(func.max(page.c.contact_id), func.count()))).one()
             if last is None:
-                return ()
+                return AudiencePage()
+            # On PostgreSQL this statement sees a later moment than the one above: who joined or was erased in between
+            # makes the page longer or shorter, but does not make it the last.
             people = audience(campaign, now, campaign.walk_cursor, last).subquery()
             rows = await connection.execute(select(people).order_by(people.c.id))
-            return tuple(member_of(row) for row in rows)
+            return AudiencePage(tuple(member_of(row) for row in rows), last if count == limit else None)
 
     async def write_chunk(self, campaign: Campaign, chunk: AudienceChunk, now: datetime) -> Campaign:
         async with self._database.write() as connection:
