@@ -227,10 +227,11 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]  # never the input: it may be a secret
         key = ".".join(str(part) for part in first["loc"])
-        where = str(path) if path else "the configuration"
+        variable = "MERPATI_" + key.upper().replace(".", "__")
+        where = f"the environment variable {variable}" if variable in os.environ else str(path or "the configuration")
         if first["type"] == "extra_forbidden":
             raise SettingsError(_unknown(key, _known_keys(Settings), where)) from None
-        raise SettingsError(f"{where}: {key}: {first['msg']}") from None
+        raise SettingsError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def dump(settings: Settings) -> dict[str, Any]:

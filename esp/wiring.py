@@ -40,7 +40,7 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
     clock = SystemClock()
     delivery = settings.delivery
     _smart_host(delivery)  # a misspelt one should be known at the start
-    settings.server.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_folder(settings.server.data_dir)
     store = SqlStore(Database(settings.database_url, settings.database.pool_size), delivery.batch_size)
     try:
         await store.check()
@@ -56,6 +56,21 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
     )
 
 
+def _make_folder(folder: Path) -> None:
+    """Make ``data_dir``; SettingsError where that or writing in it is not possible."""
+    reason = ""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+    if not reason and not os.access(folder, os.W_OK | os.X_OK):
+        reason = "it may not be written by this user"
+    if reason:
+        raise SettingsError(
+            f"The data folder {folder.absolute()} cannot be used: {reason}. Give this user the folder, "
+            "or name another one with server.data_dir (MERPATI_SERVER__DATA_DIR).")
+
+
 def _smart_host(delivery: DeliverySettings) -> SmartHost | None:
     password = delivery.smart_host_password.get_secret_value()
     return parse_smart_host(delivery.smart_host, delivery.smart_host_tls, delivery.smart_host_user, password)
@@ -63,7 +78,12 @@ def _smart_host(delivery: DeliverySettings) -> SmartHost | None:
 
 def _coordination(settings: Settings, clock: Clock) -> Coordination:
     url = settings.redis.url.get_secret_value()
-    return RedisCoordination(url) if url else LocalCoordination(clock)
+    if not url:
+        return LocalCoordination(clock)
+    try:
+        return RedisCoordination(url)
+    except ValueError:
+        raise SettingsError("redis.url is no address of a Redis; write for example redis://host:6379/0") from None
 
 
 def coordination_server(app: App, path: Path) -> CoordinationServer:

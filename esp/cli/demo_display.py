@@ -17,6 +17,7 @@ from esp.rehearsal.providers import PROVIDERS
 from esp.rehearsal.stage import OWNER, Stage
 
 _PLAIN_EVERY: Final = 5.0  # seconds between lines where there is no terminal to redraw
+_WIDE: Final = 118  # columns from which there is room for what a provider said last
 _STORIES: Final = {provider.domain: provider for provider in PROVIDERS}
 
 
@@ -65,21 +66,24 @@ class Display:
                 f"delivered, {figures.deferred:,} to be tried again, {figures.bounced:,} bounced")
 
     def _view(self, progress: Progress, status: dict[str, Any]) -> RenderableType:
-        bar = ProgressBar(total=max(1, progress.expected), completed=progress.done, width=44)
+        wide = self._screen.width >= _WIDE
+        bar = ProgressBar(total=max(1, progress.expected), completed=progress.done, width=44 if wide else 24)
         head = Table.grid(padding=(0, 2))
         head.add_row(bar, f"{progress.done:,} of {progress.expected:,}",
                      f"{progress.per_minute / 60:,.0f}/s of {self._rate}", _left(progress).removeprefix(", "))
-        table = Table(box=SIMPLE, pad_edge=False)
-        table.add_column("Provider")
-        table.add_column("which")
+        table = Table(box=SIMPLE, pad_edge=False, width=min(self._screen.width, 150))
+        table.add_column("Provider", no_wrap=True)
+        table.add_column("which", no_wrap=True, overflow="ellipsis", ratio=None if wide else 1)
         for title in ("people", "delivered", "again", "bounced"):
-            table.add_column(title, justify="right")
-        table.add_column("last refusal", overflow="ellipsis", no_wrap=True, max_width=46)
+            table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
+        if wide:
+            table.add_column("last refusal", overflow="ellipsis", no_wrap=True, ratio=1)
         for row in sorted(progress.providers, key=lambda row: -row.targeted):
             known = _STORIES.get(row.provider)
+            refusal = [Text(row.last_reply, style="dim")] if wide else []
             table.add_row(known.title if known else row.provider, Text(known.story if known else "", style="dim"),
                           f"{row.targeted:,}", f"{row.delivered:,}", f"{row.deferred:,}" if row.deferred else "",
-                          f"{row.bounced:,}" if row.bounced else "", Text(row.last_reply, style="dim"))
+                          f"{row.bounced:,}" if row.bounced else "", *refusal)
         figures = progress.figures
         people = Text.assemble(
             ("People: ", "bold"), f"{figures.opened:,} opened, {figures.clicked:,} clicked, ",
@@ -109,9 +113,9 @@ async def report_tables(app: App, stage: Stage, screen: Console, figures: dict[s
                            ("Variant", await reports.by_variant(*campaign))):
         table = Table(title, "people", "delivered", "bounced", "opened", "clicked", "left", box=SIMPLE)
         table.columns[0].no_wrap = True
-        table.columns[0].max_width = 40
+        table.columns[0].max_width = max(20, min(40, screen.width - 53))  # 53: the figures, and a little air
         for column in table.columns[1:]:
-            column.justify, column.no_wrap = "right", True
+            column.justify, column.no_wrap, column.min_width = "right", True, len(str(column.header))
         for member in members:
             of = member.figures
             table.add_row(f"{member.label} {member.note}".strip(), *(f"{count:,}" for count in (

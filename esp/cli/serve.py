@@ -1,6 +1,8 @@
 """``merpati serve``: every role in this process and its sending processes, until a signal; ``--role`` splits them."""
 
 import asyncio
+import errno
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -50,7 +52,10 @@ def with_real_ports(settings: Settings) -> Settings:
                                 ("mx", settings.mx.host, settings.mx.port)):
         if port == 0:
             with socket.socket() as probe:
-                probe.bind((host, 0))
+                try:
+                    probe.bind((host, 0))
+                except OSError as error:
+                    raise _no_listening(host, port, error) from error
                 changes[section] = getattr(settings, section).model_copy(update={"port": probe.getsockname()[1]})
     return settings.model_copy(update=changes)
 
@@ -124,7 +129,19 @@ async def _listening(start: Any, host: str, port: int) -> None:
     try:
         await start
     except OSError as error:
-        raise DependencyError(f"Cannot listen on {host}:{port}: {error.strerror}. Is another server running there?") from error
+        raise _no_listening(host, port, error) from error
+
+
+def _no_listening(host: str, port: int, error: OSError) -> DependencyError:
+    if error.errno == errno.EADDRINUSE:
+        return DependencyError(
+            f"Port {port} on {host} is in use. Stop what runs there, perhaps another Merpati, or choose another port "
+            "with server.port or mx.port (MERPATI_SERVER__PORT, MERPATI_MX__PORT).")
+    if error.errno == errno.EACCES:
+        return DependencyError(f"This user may not listen on port {port} of {host}. Choose a port above 1023.")
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return DependencyError(
+        f"Cannot listen on {host}:{port}: {reason}. server.host and mx.host must be addresses of this machine.")
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

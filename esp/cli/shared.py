@@ -29,15 +29,20 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(main)
     except InputError as error:
-        err.print(f"[red]{error}[/red]")
+        _complain(str(error), "red")
         for name, problem in error.problems.items():
-            err.print(f"  {name}: {problem}")
+            _complain(f"  {name}: {problem}")
         sys.exit(1)
     except MerpatiError as error:
-        err.print(f"[red]{error}[/red]")
+        _complain(str(error), "red")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _complain(sentence: str, style: str = "") -> None:
+    """As it is: square brackets are no markup, and a path or an address is never cut by a line break of ours."""
+    err.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @asynccontextmanager

@@ -121,6 +121,7 @@ class RedisCoordination:
 
     async def _listen(self) -> None:
         """Hand wakes from all nodes on, connecting again whenever the connection is lost."""
+        said = False
         while True:
             try:
                 async with self._redis.pubsub() as channel:
@@ -131,9 +132,12 @@ class RedisCoordination:
                             continue
                         if message["type"] == "psubscribe":
                             self._hearing.set()
+                            said = False
                         elif message["type"] == "pmessage":
                             await self._local.wake(message["channel"].removeprefix(self._prefix + "wake:"))
             except _TROUBLE as error:
                 self._hearing.clear()
-                _log.warning("redis_wakes_lost", error=str(error) or type(error).__name__)
+                if not said:  # once, not every second of a night
+                    said = True
+                    _log.warning("redis_wakes_lost", error=str(error) or type(error).__name__)
                 await asyncio.sleep(_QUIET)
