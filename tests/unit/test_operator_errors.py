@@ -18,8 +18,9 @@ from esp.rehearsal.providers import PROVIDERS
 def merpati(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     keep = {name: value for name, value in os.environ.items() if not name.startswith("MERPATI_")}
     return subprocess.run(
-        [sys.executable, "-c", "from esp.cli import main; main()", *arguments], cwd=folder, capture_output=True, text=True,
-        env=keep | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80"} | environment, timeout=60)
+        [sys.executable, "-c", "from esp.cli import main; main()", *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=60,
+        env=keep | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80"} | environment)
 
 
 @pytest.mark.parametrize(("variable", "value", "sentence"), [
@@ -45,7 +46,8 @@ def test_a_port_in_use_is_named_with_the_key_that_moves_it(tmp_path: Path) -> No
         port = taken.getsockname()[1]
         ended = merpati(tmp_path, "serve", MERPATI_SERVER__PORT=str(port), MERPATI_MX__ENABLED="false")
     assert ended.returncode == 1
-    assert re.fullmatch(rf"Port {port} on 127\.0\.0\.1 is in use\. .*MERPATI_SERVER__PORT.*\n", ended.stderr), ended.stderr
+    sentence = rf"Port {port} on 127\.0\.0\.1 is in use\. .*MERPATI_SERVER__PORT.*\n"
+    assert re.fullmatch(sentence, ended.stderr), ended.stderr
 
 
 def test_a_sentence_with_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_sentence_with_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_figure_of_the_demo_is_cut(width: int) -> None:
     providers = tuple(
-        ProviderProgress(provider.domain, 21_657, 0, 11_234, 3_456, 7_890, "550 5.1.1 <someone@sparse.example>: no", None)
+        ProviderProgress(provider.domain, 21_657, 0, 11_234, 3_456, 7_890, "550 5.1.1 No such user here", None)
         for provider in PROVIDERS)
     progress = Progress("sending", 2500, 5000, 9000.0, 63.0, Figures(), providers)
     screen = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115 - closed below
