@@ -261,13 +261,15 @@ def document() -> str:
     """The configuration file that shows every key with its default and why: what ``config/merpati.toml`` holds."""
     defaults = dump(Settings.model_construct())
     lines = [
-        "# Every key of Merpati's configuration with its default. Copy what you change into a file of your own and start",
+        "# Every key of Merpati's configuration with its default. Copy what you change into a file of your own "
+        "and start",
         "# with --config FILE; MERPATI_SECTION__KEY in the environment wins over the file. An unknown key is an error.",
     ]
     for section, field in Settings.model_fields.items():
         lines += ["", f"[{section}]"]
         model = field.annotation
-        assert isinstance(model, type) and issubclass(model, BaseModel)
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
         for key, info in model.model_fields.items():
             lines += [f"# {info.description}", f"{key} = {_toml(defaults[section][key])}"]
     return "\n".join(lines) + "\n"

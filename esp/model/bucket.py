@@ -29,7 +29,7 @@ def refilled(bucket: Bucket, rate: Rate, now: float) -> Bucket:
 
 
 def take(bucket: Bucket, rate: Rate, want: int, now: float) -> tuple[Bucket, int, float]:
-    """Up to ``want`` whole tokens: the bucket afterwards, how many were granted, and seconds until there is one if none."""
+    """Up to ``want`` whole tokens: the bucket afterwards, how many were granted, seconds until there is one."""
     bucket = refilled(bucket, rate, now)
     granted = min(max(want, 0), math.floor(bucket.tokens + 1e-9))
     left = Bucket(bucket.tokens - granted, now)

@@ -20,7 +20,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something a lint found. ``level`` is ``error`` (cannot be sent) or ``warning``; ``where`` is subject, preheader or body."""
+    """What a lint found. ``level``: ``error`` (cannot be sent) or ``warning``; ``where``: subject, preheader, body."""
 
     level: str
     where: str
@@ -30,7 +30,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A tracked link: ``index`` counts through the whole campaign, ``url`` may hold merge fields, but not in its host."""
+    """A tracked link: ``index`` counts through the campaign; ``url`` may hold merge fields, but not in its host."""
 
     index: int
     url: str
@@ -56,7 +56,7 @@ class CompiledVariant:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One person as the renderer sees them: ``fields`` holds only str, int, float, bool, None, lists and dicts of these."""
+    """One person as the renderer sees them; ``fields`` holds only str, numbers, bool, None, lists and dicts."""
 
     delivery_id: int
     contact_id: int
@@ -100,7 +100,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message ready for the wire: ``data`` is CRLF-clean and not dot-stuffed; ``smtputf8`` says an address needs RFC 6531."""
+    """Ready for the wire: ``data`` is CRLF-clean, not dot-stuffed; ``smtputf8``: an address needs RFC 6531."""
 
     delivery_id: int
     mail_from: str

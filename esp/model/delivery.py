@@ -61,7 +61,7 @@ TRANSITIONS: Final[dict[tuple[DeliveryState, EventType], DeliveryState]] = {
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """A fact to be appended to the ledger. Ids are of one workspace; ``detail`` is small JSON (reply text, reason, ...).
+    """A fact to be appended to the ledger. Ids are of one workspace; ``detail`` is small JSON (reply, reason, ...).
 
     ``agent`` is who acted, as far as told apart: ``human``, ``proxy`` (a privacy proxy's image fetch) or ``scanner``;
     empty for facts that are not engagement.

@@ -24,7 +24,7 @@ class Coordination(Protocol):
         ...
 
     async def lease(self, name: str, owner: str, seconds: float) -> int | None:
-        """Take or renew the lease ``name``: its fence number (grows with every new owner), or None where another holds it."""
+        """Take or renew a lease: its fence number (grows with every new owner), or None where another holds it."""
         ...
 
     async def release(self, name: str, owner: str) -> None:
@@ -36,7 +36,7 @@ class Coordination(Protocol):
         ...
 
     async def wait(self, topic: str, timeout: float) -> bool:
-        """Wait for the next ``wake``; False after ``timeout`` seconds. A wake may be lost: callers look for work anyway."""
+        """Wait for the next ``wake``; False after ``timeout`` seconds. It may be lost: callers look for work anyway."""
         ...
 
     async def close(self) -> None: ...

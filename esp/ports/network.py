@@ -44,7 +44,7 @@ class Resolver(Protocol):
         ...
 
     async def txt(self, name: str) -> tuple[str, ...]:
-        """TXT records, each joined; empty where there are none; raises DnsError(temporary) where DNS does not answer."""
+        """TXT records, each joined; empty where there are none; DnsError(temporary) where DNS does not answer."""
         ...
 
     async def cname(self, name: str) -> str | None:

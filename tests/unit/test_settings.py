@@ -35,7 +35,7 @@ def test_dump_and_load_are_inverse() -> None:
 
 
 def test_unknown_key_names_the_nearest() -> None:
-    with pytest.raises(SettingsError, match="Did you mean 'delivery.smart_host'"):
+    with pytest.raises(SettingsError, match=r"Did you mean 'delivery\.smart_host'"):
         load(delivery={"smarthost": "x"})
 
 
@@ -66,5 +66,5 @@ def test_secrets_hide_in_representations() -> None:
 
 @pytest.mark.parametrize("text", ["100", "ten/min", "100/fortnight", "0/s", "-1/s", "100/0s"])
 def test_rate_spelt_wrongly(text: str) -> None:
-    with pytest.raises(SettingsError, match="delivery.provider_rate"):
+    with pytest.raises(SettingsError, match=r"delivery\.provider_rate"):
         load(delivery={"provider_rate": text})
