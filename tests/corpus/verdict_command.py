@@ -1,4 +1,4 @@
-"""Our verdicts in the form that score_replies.py of the shared corpus reads: give it ``-m tests.corpus.verdict_command``."""
+"""Our verdicts as score_replies.py of the shared corpus reads them: give it ``-m tests.corpus.verdict_command``."""
 
 import json
 import sys
