@@ -17,7 +17,7 @@ import structlog
 
 from esp.app import App
 from esp.ports.engagement import Hit, JournalMove, JudgedHit, Standing, Withdrawal
-from tracking.journal import FOLDER, Chunk, journals, read, remove_finished
+from tracking.journal import FOLDER, Chunk, folding, journals, read, remove_finished
 from tracking.machines import RULES_VERSION, judge, lookback
 
 log = structlog.get_logger("fold")
@@ -46,6 +46,11 @@ async def fold(app: App) -> bool:
     paths = await asyncio.to_thread(journals, folder)
     if not paths:
         return False
+    with folding(folder) as ours:
+        return await _fold(app, await asyncio.to_thread(journals, folder)) if ours else False
+
+
+async def _fold(app: App, paths: Sequence[Path]) -> bool:
     offsets = await app.store.engagement.offsets([path.name for path in paths])
     window = app.settings.tracking.scanner_window
     portion = await asyncio.to_thread(_portion, paths, offsets, app.clock.now(), window)

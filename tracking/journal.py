@@ -4,8 +4,10 @@ A file is named ``edge-<id>.jsonl`` and held under flock by its writer for as lo
 when the process dies, however it dies. So a file that nobody holds is finished, and can go once it has been folded.
 """
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +72,26 @@ class Chunk:
 def journals(folder: Path) -> list[Path]:
     """The journals of this machine, oldest first (their names begin with a time)."""
     return sorted(folder.glob(PATTERN)) if folder.is_dir() else []
+
+
+@contextlib.contextmanager
+def folding(folder: Path) -> Iterator[bool]:
+    """Whether the journals of ``folder`` are ours to fold for as long as the block lasts: one of us at a time.
+
+    A file that one has folded and removed is forgotten with its offset; another that has read it already would count
+    it again from the start.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".fold", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = True
+        except BlockingIOError:
+            ours = False
+        yield ours
+    finally:
+        os.close(descriptor)
 
 
 def read(path: Path, offset: int, lines: int) -> Chunk:
