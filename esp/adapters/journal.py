@@ -89,8 +89,10 @@ class FileJournal:
         for delivery_id in delivery_ids:
             self._pending.pop(delivery_id, None)
         if self._size > _COMPACT_ABOVE:
-            os.close(self._file)
-            self._file = self._fresh()
+            # The new one first: were it refused (a full disk) with the old one closed, the next thing opened (a session
+            # with somebody's mail server) would get its number, and our notes.
+            old, self._file = self._file, self._fresh()
+            os.close(old)
 
     def dead(self) -> tuple[DeadJournal, ...]:
         """Read every journal here whose lock nobody holds; hold it until ``bury``, so that one of us does it."""

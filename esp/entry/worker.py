@@ -113,9 +113,10 @@ class Worker:
             try:
                 await self._heed_pauses()
                 if self._app.clock.monotonic() - renewed >= self._lease / 3:
-                    renewed = self._app.clock.monotonic()
-                    await self._renew(renewed)
-                await self._engine.connections.sweep()
+                    asked = self._app.clock.monotonic()
+                    await self._renew(asked)
+                    renewed = asked  # only now: one that failed is tried again in half a second, not in a third lease
+                self._engine.connections.sweep()
             except Exception as problem:
                 log.error("leases and pauses not looked after", exc_info=problem)
 

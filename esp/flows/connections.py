@@ -1,5 +1,6 @@
 """Kept connections: the way to a domain's servers, and greeted sessions used again while they are good."""
 
+import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
@@ -44,6 +45,7 @@ class Connections:
         self._idle: defaultdict[tuple[str, int], list[tuple[float, Session]]] = defaultdict(list)
         self._idle_count = 0
         self._down: dict[tuple[str, int], float] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def open(self, domain: str, fresh: bool = False) -> Connected | Attempt:
         """A session to a server of ``domain``, or the attempt that failed to get one. ``fresh``: not a kept one."""
@@ -88,8 +90,11 @@ class Connections:
         else:
             await session.close()
 
-    async def sweep(self) -> None:
-        """Close what was not used for a while; called every second or so."""
+    def sweep(self) -> None:
+        """Begin to close what was not used for a while; called every second or so.
+
+        Nobody waits for it: two hundred servers that do not answer QUIT would take longer than a lease.
+        """
         now = self._clock.monotonic()
         for key in list(self._idle):
             kept = self._idle[key]
@@ -99,16 +104,17 @@ class Connections:
                 del self._idle[key]
             self._idle_count -= len(over)
             for session in over:
-                await session.close()
+                closing = asyncio.create_task(session.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
         self._down = {key: until for key, until in self._down.items() if until > now}
         if len(self._targets) > _MOST_TARGETS:
             self._targets.clear()
 
     async def close(self) -> None:
         """Close every kept session."""
-        for kept in list(self._idle.values()):
-            for _, session in kept:
-                await session.close()
+        kept = [session for sessions in self._idle.values() for _, session in sessions]
+        await asyncio.gather(*(session.close() for session in kept), *self._closing, return_exceptions=True)
         self._idle.clear()
         self._idle_count = 0
 

@@ -78,7 +78,12 @@ class BatchRun:
                     due_at = self._clock.now() + timedelta(seconds=gate.closed_for)
                     self.recorder.postpone(Postponed(row, due_at))
                 continue
-            if reason := await self._refusal(row):
+            try:
+                reason = await self._refusal(row)
+            except BaseException:
+                gate.abandon()  # or every time the database is away would cost the provider some of its places
+                raise
+            if reason:
                 gate.abandon()
                 self.recorder.add(refused_outcome(row, reason, self._clock.now()))
             else:

@@ -83,8 +83,9 @@ class Recorder:
     async def finish(self, ready_in: float = 0.0) -> None:
         """Write the rest and end the lease; what is still open may be claimed again after ``ready_in`` seconds.
 
-        While the database is away this waits, for as long as the lease is ours; what it cannot write then stays in the
-        journal, from which the next start takes it.
+        While the database is away this waits, also past the end of the lease: nobody else can have taken the batch
+        where nobody can write, and where somebody did, ``write`` finds that out. What is unwritten when this process is
+        ended stays in the journal, from which the next start takes it.
         """
         self._over.set()
         now, settings = self._clock.now(), self._engine.app.settings.delivery
@@ -95,6 +96,4 @@ class Recorder:
                 return await self.write(finished=True, ready_in=ready_in)
             except Exception as problem:
                 log.error("batch not finished yet", batch=self._batch.id, exc_info=problem)
-                if self._clock.monotonic() >= self.lease_ends:
-                    return
                 await asyncio.sleep(1.0)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import pytest
 
 from esp.adapters.journal import FileJournal
 from esp.model.delivery import EventType
@@ -106,6 +107,28 @@ def test_the_file_stays_small_and_keeps_what_is_open(tmp_path: Path) -> None:
     heir = FileJournal.open(tmp_path, "node")
     (found,) = heir.dead()
     assert 1 in {note.delivery_id for note in found.noted}
+    heir.bury(found)
+    heir.close()
+
+
+def test_a_full_disk_while_tidying_leaves_the_journal_where_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    journal = FileJournal.open(folder, "node")
+    for delivery_id in range(10_000):
+        journal.answered(batch(), delivered(delivery_id))
+    (folder / "worker-0.new").mkdir()  # nothing can be written there
+    with pytest.raises(OSError):
+        journal.settled(range(10_000))
+    other = os.open(tmp_path / "a session with a server", os.O_RDWR | os.O_CREAT)
+    journal.dot(batch(), 5)
+    assert os.fstat(other).st_size == 0, "our notes are not mail"
+    os.close(other)
+    (folder / "worker-0.new").rmdir()
+    journal.settled(())
+    abandon(journal)
+    heir = FileJournal.open(folder, "node")
+    (found,) = heir.dead()
+    assert [note.delivery_id for note in found.noted] == [5]
     heir.bury(found)
     heir.close()
 
