@@ -35,14 +35,30 @@ _COMPLAINTS: Final = frozenset(("abuse", "fraud", "virus", "other", "opt-out", "
 
 
 async def process_new(app: App, reader: Reader) -> bool:
-    """Judge some messages that the MX kept; True where more may wait. A crash in between changes nothing twice."""
+    """Judge some messages that the MX kept; True where more may wait. A crash in between changes nothing twice.
+
+    One that cannot be judged is tried once more after the others and then filed as unreadable: it must not stand in
+    front of everybody's bounces for ever. A store that is away raises, and all of it comes again.
+    """
     waiting = await app.store.mailroom.waiting(BATCH)
-    for message in waiting:
+    failed = [message for message in waiting if not await _file(app, reader, message)]
+    for message in failed:
+        if not await _file(app, reader, message):
+            await app.store.mailroom.file((Filed(message.id, InboundKind.UNREADABLE, Outcome.FILED),))
+    return len(waiting) == BATCH
+
+
+async def _file(app: App, reader: Reader, message: InboundMessage) -> bool:
+    """Judge one message and file it; False where that failed."""
+    try:
         filed = await _process(app, reader, message)
         await app.store.mailroom.file((filed,))
-        log.info("inbound_filed", message=filed.id, kind=filed.kind.value, outcome=filed.outcome.value,
-                 delivery=filed.delivery_id)
-    return len(waiting) == BATCH
+    except Exception as problem:  # its kind only: what a database says of an error quotes the mail
+        log.error("inbound_not_judged", message=message.id, error=type(problem).__name__)
+        return False
+    log.info("inbound_filed", message=filed.id, kind=filed.kind.value, outcome=filed.outcome.value,
+             delivery=filed.delivery_id)
+    return True
 
 
 async def forget_old(app: App) -> bool:

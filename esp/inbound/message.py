@@ -21,6 +21,7 @@ _PARTS: Final = 50
 _DEPTH: Final = 8
 _FIELD_OCTETS: Final = 2000
 _BLOCKS: Final = 20  # recipients of one report that are read
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _REPORT_TYPES: Final = frozenset(
     ("message/delivery-status", "message/global-delivery-status", "message/feedback-report")
 )
@@ -101,7 +102,8 @@ def _walk(message: "Message[str, str]") -> Iterator["Message[str, str]"]:
 def _fields(message: "Message[str, str]") -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in message.items():
-        fields.setdefault(name.lower(), " ".join(str(value)[:_FIELD_OCTETS].split()))
+        # NUL and its kin too, which an encoded report can hold: no database of ours has to take them.
+        fields.setdefault(name.lower(), " ".join(_CONTROLS.sub(" ", str(value)[:_FIELD_OCTETS]).split()))
     return fields
 
 

@@ -1,7 +1,9 @@
 """The way of a message in: what each kind of mail changes, and that nothing else changes anything."""
 
+import base64
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import select, update
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import deliveries, subscriptions
 from esp.flows.mailroom import process_new
+from esp.inbound.recognise import Mailbox, Recognition
 from esp.inbound.service import Reader
 from esp.model.delivery import EventType, NewEvent
 from esp.ports.mailroom import NewInbound
@@ -75,6 +78,39 @@ async def test_a_bounce_says_why(house: House, reader: Reader) -> None:
         row = (await connection.execute(select(deliveries).where(deliveries.c.state == "bounced"))).one()
     assert row.reason == "unknown_user"
     assert "User unknown in virtual mailbox table" in row.reply
+
+
+async def test_a_report_with_a_nul_is_judged_on_every_database(database: Database, reader: Reader) -> None:
+    report = b"Final-Recipient: rfc822; orang0@warung.example\nAction: failed\nStatus: 5.1.1\n" \
+             b"Diagnostic-Code: smtp; 550 5.1.1 user\x00\xed\xa0\x80 unknown\x1b[31m\n"
+    raw = b"\r\n".join((
+        b"From: MAILER-DAEMON@warung.example", b"Subject: no", b"MIME-Version: 1.0",
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="x"', b"", b"--x",
+        b"Content-Type: message/delivery-status", b"Content-Transfer-Encoding: base64", b"",
+        base64.b64encode(report), b"--x--", b"",
+    ))
+    async with open_house(database) as house:
+        await _deliver(house)
+        assert await _receive(house, reader, raw, house.return_path()) == ("bounce", "applied")
+        assert await house.suppressions() == [("orang0@warung.example", "hard_bounce")]
+
+
+async def test_a_message_that_cannot_be_judged_stands_in_nobodys_way(house: House) -> None:
+    class Odd(Reader):
+        async def recognise(self, raw: bytes, mailbox: Mailbox, null_sender: bool) -> Recognition:
+            found = await super().recognise(raw, mailbox, null_sender)
+            if b"orang0@" not in raw:
+                return found
+            return replace(found, reports=tuple(replace(one, diagnostic="\ud800") for one in found.reports))
+
+    mailroom, odd = house.app.store.mailroom, Odd()
+    for number in range(2):
+        raw = sample("01-hard.eml", recipient=f"orang{number}@warung.example")
+        await mailroom.keep(NewInbound(datetime.now(UTC), "127.0.0.9", "", (house.return_path(number),), raw))
+    await process_new(house.app, odd)
+    await odd.close()
+    assert [(row.kind, row.outcome, row.state) for row in await house.inbound()] == [
+        ("unreadable", "filed", "filed"), ("bounce", "applied", "filed")]
 
 
 async def test_a_repeated_report_changes_nothing(house: House, reader: Reader) -> None:
