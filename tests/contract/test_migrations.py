@@ -20,7 +20,7 @@ async def test_migrated_database_has_exactly_the_schema(database: Database) -> N
 
 
 def described(connection: Connection) -> dict[str, Any]:
-    """Columns with type, default and nullability, keys, and indexes with their conditions, as the database sees them."""
+    """Columns with type, default and nullability, keys, and indexes with their conditions, as the database has them."""
     look = inspect(connection)
 
     def index(found: Any) -> str:
