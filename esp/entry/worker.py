@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import Final
 
 import structlog
@@ -12,7 +13,10 @@ from esp.flows.recovery import recover
 from esp.ports.outbox import ClaimedBatch
 
 _MOST_BATCHES: Final = 64
-_BATCHES_A_PROVIDER: Final = 2  # the second is loaded while the first one's last messages are still on the wire
+# Of one campaign for one provider; the second is loaded while the first one's last messages are still on the wire.
+# A campaign that is throttled holds its batches for long, so others get batches of their own for the same provider.
+_BATCHES_A_PROVIDER: Final = 2
+_BATCHES_A_CAMPAIGN: Final = 32
 _WATCH_EVERY: Final = 0.5  # seconds between looks at what is paused or cancelled
 _LOOK_EVERY: Final = 1.0  # seconds between looks for work that no wake-up announced
 _LEASE_MARGIN: Final = 0.9  # of the lease counts: the clocks of two machines differ, and a dot takes a moment
@@ -74,15 +78,16 @@ class Worker:
         """The next batch for which there is room, or None; a database that is away is no reason to end."""
         if len(self._runs) >= _MOST_BATCHES:
             return None
-        counts: dict[str, int] = {}
-        for run in self._runs.values():
-            counts[run.batch.provider] = counts.get(run.batch.provider, 0) + 1
-        avoid = {provider for provider, count in counts.items() if count >= _BATCHES_A_PROVIDER}
+        held = [run.batch for run in self._runs.values()]
+        pairs = Counter((batch.campaign_id, batch.provider) for batch in held)
+        campaigns = Counter(batch.campaign_id for batch in held)
         closed = self._engine.closed_providers(PATIENCE)
         if self._app.settings.delivery.smart_host and closed:
             return None
         claim = self._app.store.outbox.claim(
-            self._engine.journal.owner, self._lease, self._app.clock.now(), avoid | closed
+            self._engine.journal.owner, self._lease, self._app.clock.now(), closed,
+            [pair for pair, count in pairs.items() if count >= _BATCHES_A_PROVIDER],
+            [campaign for campaign, count in campaigns.items() if count >= _BATCHES_A_CAMPAIGN],
         )
         try:
             return await self._engine.stopwatch.timed("claim", claim)

@@ -82,9 +82,13 @@ class Postponed:
 
 class Outbox(Protocol):
     async def claim(
-        self, owner: str, lease_seconds: float, now: datetime, avoid_providers: Collection[str] = ()
+        self, owner: str, lease_seconds: float, now: datetime, avoid_providers: Collection[str] = (),
+        avoid_pairs: Collection[tuple[int, str]] = (), avoid_campaigns: Collection[int] = (),
     ) -> ClaimedBatch | None:
         """The batch that has been due longest, of a campaign that is sending, ready or with a lease that has run out.
+
+        Left alone are batches for ``avoid_providers`` (of very many only the first hundreds are heeded), those of
+        ``avoid_pairs`` of a campaign and a provider, and those of ``avoid_campaigns``.
 
         Its fence grows. Where it is taken from an owner whose lease ran out, all its open deliveries are marked
         ``maybe_duplicate``: that owner may have sent any of them. None where nothing is due.

@@ -64,6 +64,11 @@ async def test_what_is_not_due_and_whom_to_avoid_are_left_alone(database: Databa
     assert await outbox.claim("one", 60, BEGAN - timedelta(seconds=1)) is None
     assert (await claim(outbox, avoid_providers={"a.example"})).provider == "b.example"
     assert await outbox.claim("one", 60, BEGAN, {"a.example"}) is None
+    mine = await seed(database, ["q@a.example"])
+    assert (await claim(outbox, avoid_pairs={(mine.campaign_id - 1, "a.example")})).campaign_id == mine.campaign_id
+    assert await outbox.claim("one", 60, BEGAN, avoid_campaigns=[mine.campaign_id - 1]) is None
+    many = {f"d{number:06}.example" for number in range(40_000)}
+    assert (await claim(outbox, avoid_providers=many)).provider == "a.example"
 
 
 async def test_rows_come_with_what_the_mail_shows(database: Database) -> None:

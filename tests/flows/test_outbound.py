@@ -59,6 +59,17 @@ async def test_the_throttle_of_a_campaign_is_kept(sqlite_database: Database, tmp
     assert receiver.taken.total() == 40
 
 
+async def test_a_slow_campaign_holds_up_no_other(sqlite_database: Database, tmp_path: Path) -> None:
+    slow = await seed(sqlite_database, people(60), throttle="1/h", batch_size=10)
+    quick = await seed(sqlite_database, [f"q{number}@a.example" for number in range(60)], batch_size=10)
+    async with receiving(Receiver()) as receiver:
+        settings = settings_for(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, receiver)
+        async with app_for(settings) as app, working(app):
+            async with asyncio.timeout(30):
+                await until_closed(app, quick.campaign_id, quick.workspace_id)
+    assert (await states(sqlite_database, slow.campaign_id))["queued"] >= 58
+
+
 async def test_what_is_deferred_is_tried_again_and_counted(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:

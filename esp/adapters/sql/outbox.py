@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
@@ -21,6 +21,7 @@ from esp.ports.ledger import NewSuppression
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Outcome, Postponed
 
 _STEPS: Final = (1, 5, 15, 60)  # seconds; a few fixed ones, so that different waits meet at the same times
+_MOST_AVOIDED: Final = 500
 _OPEN: Final = tuple(state.value for state in OPEN_STATES)
 # Driver-level statements, as in the ledger: one row a deferred message.
 _REBATCH_SQLITE: Final = """
@@ -38,10 +39,11 @@ class SqlOutbox:
         self._batch_size = batch_size
 
     async def claim(
-        self, owner: str, lease_seconds: float, now: datetime, avoid_providers: Collection[str] = ()
+        self, owner: str, lease_seconds: float, now: datetime, avoid_providers: Collection[str] = (),
+        avoid_pairs: Collection[tuple[int, str]] = (), avoid_campaigns: Collection[int] = (),
     ) -> ClaimedBatch | None:
         """See ``esp.ports.outbox.Outbox.claim``."""
-        claimable = _claimable(now, avoid_providers)
+        claimable = _claimable(now, avoid_providers, avoid_pairs, avoid_campaigns)
         async with self._database.read() as connection:
             # Most polls find nothing; looking first keeps them from asking SQLite for its one write lock.
             if (await connection.execute(claimable)).first() is None:
@@ -179,7 +181,10 @@ class SqlOutbox:
         return created.scalar_one(), self._batch_size
 
 
-def _claimable(now: datetime, avoid_providers: Collection[str]) -> Select[Any]:
+def _claimable(
+    now: datetime, avoid_providers: Collection[str], avoid_pairs: Collection[tuple[int, str]],
+    avoid_campaigns: Collection[int],
+) -> Select[Any]:
     table = batches.c
     return (
         select(batches).join(campaigns, campaigns.c.id == table.campaign_id)
@@ -187,7 +192,11 @@ def _claimable(now: datetime, avoid_providers: Collection[str]) -> Select[Any]:
             campaigns.c.state == CampaignState.SENDING.value,
             or_(and_(table.state == "ready", table.due_at <= now),
                 and_(table.state == "leased", table.lease_until < now)),
-            table.provider.not_in(sorted(avoid_providers)),
+            # A day on which thousands of servers are down must not make a statement that no database takes; a batch for
+            # one that was not left out is given back at once.
+            table.provider.not_in(sorted(avoid_providers)[:_MOST_AVOIDED]),
+            tuple_(table.campaign_id, table.provider).not_in(sorted(avoid_pairs)),
+            table.campaign_id.not_in(sorted(avoid_campaigns)),
         )
         .order_by(table.due_at, table.id).limit(1)
     )
