@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import deliveries, events, journal_offsets
+from esp.adapters.sql.schema import deliveries, events, journal_offsets, subscriptions
+from esp.adapters.sql.upsert import lock_list
 from esp.model.delivery import EventType
 from esp.ports.engagement import Hit, JournalMove, JudgedHit, Withdrawal
 from tests.edge_world import SENT, World, make_world, snapshot
@@ -248,3 +249,18 @@ async def test_folding_goes_on_after_a_failure_and_ends_when_told(database: Data
     )
     await keep_folding(world.app, stop)
     assert (await totals(database, world.sent.campaign_id))["opens"] == 1
+
+
+async def test_leaving_and_importing_do_not_wait_for_each_other_in_a_ring(database: Database, tmp_path: Path) -> None:
+    world = await make_world(database, tmp_path)
+    sent = world.sent
+    word = Withdrawal(sent.workspace_id, sent.campaign_id, sent.deliveries[0], SENT, "page")
+    async with database.write() as connection:  # an import: first the list, then its people
+        await lock_list(connection, sent.workspace_id, sent.list_id)
+        leaving = asyncio.create_task(world.app.store.engagement.unsubscribe(word))
+        waiting = database.dialect == "sqlite"  # where nobody else begins before we have ended
+        while not waiting:
+            async with database.read() as other:
+                waiting = bool((await other.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted"))).first())
+        await connection.execute(update(subscriptions).values(changed_at=SENT))
+    assert await leaving

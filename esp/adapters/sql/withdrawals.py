@@ -65,6 +65,7 @@ async def restore(connection: AsyncConnection, withdrawal: Withdrawal) -> bool:
     list_ids = sorted(set(rows.scalars()))
     if not list_ids:
         return False
+    await _lock_lists(connection, withdrawal.workspace_id, list_ids)
     moved = await connection.execute(
         update(subscriptions)
         .where(it.contact_id == delivery.contact_id, it.list_id.in_(list_ids), it.state == _OFF)
@@ -98,6 +99,7 @@ async def _leave(
     connection: AsyncConnection, withdrawal: Withdrawal, contact_id: int, list_ids: Sequence[int]
 ) -> bool:
     it = subscriptions.c
+    await _lock_lists(connection, withdrawal.workspace_id, list_ids)
     rows = await connection.execute(
         select(it.list_id, it.state).where(it.contact_id == contact_id, it.list_id.in_(list_ids))
         .order_by(it.list_id).with_for_update()
@@ -124,6 +126,15 @@ async def _leave(
     if left:
         await _testify(connection, withdrawal, contact_id, left, _OFF)
     return bool(left)
+
+
+async def _lock_lists(connection: AsyncConnection, workspace_id: int, list_ids: Sequence[int]) -> None:
+    """The lists before the subscriptions, as everybody else does (``upsert.lock_list``): an import that holds the list
+    and wants the person, and we who hold the person and want the list, would wait for each other."""
+    await connection.execute(
+        select(lists.c.id).where(lists.c.workspace_id == workspace_id, lists.c.id.in_(list_ids))
+        .order_by(lists.c.id).with_for_update()
+    )
 
 
 async def _count(connection: AsyncConnection, list_id: int, subscribed: int, unsubscribed: int) -> None:
