@@ -12,8 +12,8 @@ from esp.errors import MerpatiError
 from esp.merge.filters import FILTERS, MAXIMUM_TEXT, TESTS, number, to_text
 from esp.merge.parse import Tree
 
-MAXIMUM_STEPS: Final = 200_000  # nodes visited inside loops, per template and recipient
-MAXIMUM_ITERATIONS: Final = 10_000
+MAXIMUM_STEPS: Final = 20_000  # nodes visited inside loops, per template and recipient
+MAXIMUM_ITERATIONS: Final = 2_000
 MAXIMUM_MADE: Final = 4_000_000  # characters made by expressions
 MAXIMUM_OUTPUT: Final = 1_000_000  # characters or octets written by values
 

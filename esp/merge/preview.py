@@ -13,12 +13,18 @@ from esp.model.content import CompiledVariant, Recipient
 from esp.wire import headers as wire
 
 
+def text_value(value: str) -> str:
+    """``value`` with its line ends as LF, one by one as the wire's coding ends them, and without NUL."""
+    return value.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def html_value(value: str) -> str:
-    """``value`` for HTML text and quoted attributes; NUL, which HTML does not know, is dropped."""
-    return str(escape(value.replace("\x00", "")))
+    """``value`` for HTML text and quoted attributes."""
+    return str(escape(text_value(value)))
 
 
 PAGE_HTML: Final = Coding[str](str, html_value)
+PAGE_TEXT: Final = Coding[str](str, text_value)
 
 
 def render_preview(compiled: CompiledVariant, recipient: Recipient, list_name: str = "") -> tuple[str, str, str, str]:
@@ -38,4 +44,6 @@ def render_preview(compiled: CompiledVariant, recipient: Recipient, list_name: s
         Program(expand_slots(frozen.html, links), PAGE_HTML).run(dict(scope), html)
     subject = wire.clean(plain_text(frozen.subject, dict(scope)))
     preheader = wire.clean(plain_text(frozen.preheader, dict(scope)))
-    return subject, preheader, "".join(html), plain_text(expand_slots(frozen.text, links), dict(scope))
+    text: list[str] = []
+    Program(expand_slots(frozen.text, links), PAGE_TEXT).run(dict(scope), text)
+    return subject, preheader, "".join(html), "".join(text)
