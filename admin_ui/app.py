@@ -121,6 +121,8 @@ def _problem(request: web.Request, status: int, message: str) -> web.StreamRespo
 
 async def _who(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Load the session and what the shell shows about sending."""
+    if "\0" in request.path or "\0" in "".join(request.query.values()):
+        raise web.HTTPNotFound  # no text of ours holds a NUL, and PostgreSQL would not even look for it
     app = request.app[APP]
     session = await load_session(app, request)
     if session is not None:

@@ -61,7 +61,9 @@ class Form(Generic[M]):
             if str(about.annotation).startswith(("list", "tuple", "frozenset")):
                 values[name] = posted.getall(name, [])
             elif name in posted:
-                values[name] = posted[name]
+                one = posted[name]
+                # Nobody can type a NUL, and PostgreSQL takes none.
+                values[name] = one.replace("\0", "") if isinstance(one, str) else one
         try:
             return cls(values, {}, model.model_validate(values))
         except ValidationError as error:

@@ -27,6 +27,8 @@ THROTTLE: Final = web.AppKey("throttle", LoginThrottle)
 TOAST_COOKIE: Final = "merpati_toast"
 THEME_COOKIE: Final = "merpati_theme"
 
+_LONGEST_KEY: Final = 18  # digits that fit the databases' 64 bits
+
 M = TypeVar("M", bound=FormModel)
 Handler = Callable[["Page"], Awaitable[web.StreamResponse]]
 
@@ -67,8 +69,11 @@ class Page:
         return self.maybe_session.csrf if self.maybe_session else guest_token(self.request)
 
     def key(self, name: str) -> int:
-        """A number from the address (``/lists/{list_id}``)."""
-        return int(self.request.match_info[name])
+        """A number from the address (``/lists/{list_id}``); what is longer than any id of ours leads nowhere."""
+        digits = self.request.match_info[name]
+        if len(digits) > _LONGEST_KEY:
+            raise web.HTTPNotFound
+        return int(digits)
 
     def query(self, name: str, default: str = "") -> str:
         return self.request.query.get(name, default)

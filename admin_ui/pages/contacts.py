@@ -133,7 +133,7 @@ async def delete(page: Page) -> web.Response:
 
 
 class Subscription(FormModel):
-    list_id: int
+    list_id: Annotated[int, Field(lt=2**63)]
     state: SubscriptionState
 
 

@@ -99,7 +99,9 @@ async def _mapping(
     """The step in which columns are named: as guessed, or as they were chosen with what is wrong about it."""
     lists = await page.app.store.contacts.lists(page.workspace_id)
     guessed = {f"column-{number}": column.target or column.suggestion for number, column in enumerate(found.columns)}
-    start_with = {"list": page.query("list") or ("" if lists else "new"), "wording": ""}
+    # One list is surely meant, none begins with one; among several only the person knows, so nothing is chosen for them.
+    usual = "new" if not lists else str(lists[0].id) if len(lists) == 1 else ""
+    start_with = {"list": page.query("list") or usual, "wording": ""}
     choice = start_with | dict(guessed if chosen is None else chosen)
     return page.render(
         "imports/map.html", status=422 if error else 200, it=it, found=found, lists=lists, choice=choice,
@@ -121,7 +123,7 @@ async def start(page: Page) -> web.Response:
     if it.state is not ImportState.UPLOADED:
         return page.redirect(f"/imports/{it.id}")
     found = await inspect_import(page.app, page.workspace_id, it.id)
-    posted = {name: str(value) for name, value in (await page.request.post()).items()}
+    posted = {name: str(value).replace("\0", "") for name, value in (await page.request.post()).items()}
     mapping = {column.title: posted.get(f"column-{number}", "") for number, column in enumerate(found.columns)}
     try:
         check_mapping([column.title for column in found.columns], mapping)  # before a new list is made for it
@@ -136,10 +138,12 @@ async def start(page: Page) -> web.Response:
 
 async def _chosen_list(page: Page, it: Import, choice: str) -> int | None:
     """The list that people join: none, one there is, or a new one."""
+    if not choice:
+        raise InputError(_("Choose the list that these people join."))
     if choice == "new":
         name = it.file_name.rsplit(".", 1)[0].replace("_", " ").strip()[:100] or _("Imported people")
         return (await create_list(page.app, page.workspace_id, name)).id
-    if not choice.isascii() or not choice.isdigit():
+    if not choice.isascii() or not choice.isdigit() or len(choice) > 18:
         return None
     return (await page.app.store.contacts.get_list(page.workspace_id, int(choice))).id
 
