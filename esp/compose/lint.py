@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 import turbohtml
 
 from esp.compose.shield import tokens
 from esp.model.content import Draft, Link, Problem
 
+_PLACEHOLDERS: Final = frozenset({"example.com", "www.example.com"})  # as in the starters: nobody's (RFC 2606 section 3)
 GMAIL_CLIPS_AT: Final = 102 * 1024  # octets of HTML
 
 
@@ -53,6 +55,8 @@ def lint_html(covered: str, final: str) -> Iterable[Problem]:
 
 def lint_links(links: tuple[Link, ...]) -> Iterable[Problem]:
     """Problems of links that lead somewhere, but not as well as they could."""
+    if any((urlsplit(link.url).hostname or "") in _PLACEHOLDERS for link in links):
+        yield Problem("warning", "body", "Some links still lead to example.com, where a starter's links lead.")
     if any(link.url.lower().startswith("http://") for link in links):
         yield Problem("warning", "body", "Some links use http://; https:// is safer and expected.")
     if not links:

@@ -248,6 +248,23 @@ async def test_a_file_that_cannot_be_read_says_why(house: House, data: bytes, wo
     assert words in browser.last
 
 
+async def test_an_import_joins_the_only_list_and_asks_where_there_are_several(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    only = await create_list(house.app, 1, "Letters")
+    where = await upload(browser, "people.csv", b"e-mail\nx@mail.example\n")
+    await browser.get(where)
+    assert f'<option value="{only.id}" selected>' in browser.last
+    await create_list(house.app, 1, "Offers")
+    await browser.get(where)
+    assert f'<option value="{only.id}" selected>' not in browser.last
+    answer = await browser.submit(f"{where}/start", {"column-0": "email", "list": ""}, page=where)
+    assert answer.status == 422
+    assert "Choose the list that these people join." in browser.last
+    assert (await house.app.store.contacts.get_import(1, 1)).state is ImportState.UPLOADED
+    assert (await browser.submit(f"{where}/start", {"column-0": "email", "list": "none"}, page=where)).status == 303
+
+
 async def test_two_columns_into_one_field_is_said_beside_the_column(house: House) -> None:
     await house.owner()
     browser = await house.logged_in()
