@@ -4,6 +4,7 @@ A synchronous 550 and a DSN that reports the same 550 later (RFC 3464) meet here
 """
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -39,6 +40,7 @@ _FAILURES: Final[dict[Failure, tuple[Scope, Permanence, Reason]]] = {
     _F.NO_SMTPUTF8: (_S.RECIPIENT, _P.PERMANENT, _R.PROTOCOL),
 }
 
+_BEFORE_MAIL: Final = frozenset({Phase.CONNECT, Phase.GREETING, Phase.HELLO, Phase.STARTTLS, Phase.AUTH})
 _HARD: Final = frozenset({Reason.UNKNOWN_USER, Reason.DISABLED, Reason.MOVED, Reason.DNS})
 
 
@@ -91,7 +93,12 @@ def judge_attempt(attempt: Attempt) -> Verdict:
         return judge_failure(attempt.failure or Failure.CLOSED)
     if 200 <= attempt.reply.code < 400 and not attempt.delivered:
         return judge_failure(Failure.PROTOCOL)
-    return judge(attempt.reply, attempt.phase)
+    verdict = judge(attempt.reply, attempt.phase)
+    if attempt.phase in _BEFORE_MAIL and verdict.permanence is Permanence.PERMANENT:
+        # No message was spoken of yet: a blocklist's 554 in the greeting, or a smart host that does not know us, must
+        # not end the mail of everybody behind that door. It is tried again, slowly, until it expires.
+        return replace(verdict, permanence=Permanence.TRANSIENT)
+    return verdict
 
 
 def parse_reply(text: str) -> Reply | None:

@@ -197,3 +197,12 @@ def test_verdicts_are_plain_words() -> None:
     verdict = judge(Reply(550, "5.1.1", "no"), Phase.RCPT)
     words = json.dumps([verdict.scope, verdict.permanence, verdict.reason])
     assert words == '["recipient", "permanent", "unknown_user"]'
+
+
+@pytest.mark.parametrize("phase", [Phase.CONNECT, Phase.GREETING, Phase.HELLO, Phase.STARTTLS, Phase.AUTH])
+@pytest.mark.parametrize("text", ["No SMTP service here", "5.7.1 blocked using zen.spamhaus.org", "5.1.1 User unknown"])
+def test_a_refusal_before_any_message_ends_nobodys_mail(phase: Phase, text: str) -> None:
+    for code in (500, 521, 550, 554):
+        verdict = judge_attempt(Attempt(phase, Reply(code, "", text)))
+        assert verdict.permanence is Permanence.TRANSIENT
+        assert not hard(verdict)
