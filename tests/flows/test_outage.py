@@ -12,6 +12,7 @@ from esp import wiring
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.outbox import SqlOutbox
 from esp.deliver.service import Sending
+from esp.errors import LeaseLostError
 from esp.flows import outbound
 from esp.flows.connections import Connected, Connections
 from esp.flows.recording import Recorder
@@ -78,6 +79,22 @@ async def test_what_is_known_is_written_when_the_database_is_back_after_the_leas
         await engine.close()
         engine.journal.close()
     assert await states(sqlite_database, sending.campaign_id) == {"delivered": 1}
+
+
+async def test_no_dot_goes_out_after_the_lease_has_ended(sqlite_database: Database, tmp_path: Path) -> None:
+    await seed(sqlite_database, PEOPLE[:1])
+    async with app_for(settings_for(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, Receiver(port=9))) as app:
+        engine = wiring.build_engine(app)
+        batch = await app.store.outbox.claim(engine.journal.owner, 60, app.clock.now())
+        assert batch is not None
+        (row,) = await app.store.outbox.load(batch, app.clock.now())
+        recorder = Recorder(engine, batch, app.clock.monotonic(), lambda: None)
+        with pytest.raises(LeaseLostError):
+            recorder.before_dot(row)
+        await recorder.finish()
+        await engine.close()
+        engine.journal.close()
+    assert (await states(sqlite_database, batch.campaign_id)) == {"queued": 1}, "and nothing is in doubt"
 
 
 @dataclass

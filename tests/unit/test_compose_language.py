@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 -- samples read better on one line
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -128,6 +129,16 @@ LISTING = "[" + ",".join("1" * 1 for _ in range(200)) + "]"
 def test_bombs_are_stopped_by_counting(source: str) -> None:
     with pytest.raises(MergeLimitError):
         plain_text(parse(source), {})
+
+
+def test_a_text_of_a_gigabyte_is_refused_before_it_is_made() -> None:
+    tree = parse("{{ 'a' * 1000000000 }}")
+    tracemalloc.start()
+    with pytest.raises(MergeLimitError):
+        plain_text(tree, {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_lists_cannot_be_nested_through_names() -> None:
