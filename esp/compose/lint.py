@@ -9,7 +9,8 @@ import turbohtml
 from esp.compose.shield import tokens
 from esp.model.content import Draft, Link, Problem
 
-_PLACEHOLDERS: Final = frozenset({"example.com", "www.example.com"})  # as in the starters: nobody's (RFC 2606 section 3)
+# Where a starter's links lead: to nobody (RFC 2606 section 3).
+_PLACEHOLDERS: Final = frozenset({"example.com", "www.example.com"})
 GMAIL_CLIPS_AT: Final = 102 * 1024  # octets of HTML
 
 
