@@ -20,6 +20,7 @@ from esp.render.message import Renderer
 
 _PLANS_KEPT: Final = 16
 _PLAN_GOOD_FOR: Final = 60.0  # seconds: a signing key that is rotated is not used much longer
+_MOST_GATES: Final = 20_000
 _VIA_SMART_HOST: Final = "smart host"
 
 PlanSource = Callable[[App, int, int], Awaitable[SendingPlan]]
@@ -71,8 +72,16 @@ class Engine:
         name = _VIA_SMART_HOST if self.app.settings.delivery.smart_host else provider
         found = self._gates.get(name)
         if found is None:
+            if len(self._gates) >= _MOST_GATES:
+                self._forget_gates()
             found = self._gates[name] = Gate(self.app.shaping.shape(name), self._workers, self.app.clock.monotonic)
         return found
+
+    def _forget_gates(self) -> None:
+        """Let go of what was learnt about providers that nobody sends to now: their names come from recipients'
+        domains, of which a large list has hundreds of thousands. One that is left alone keeps its gate closed."""
+        self._gates = {name: gate for name, gate in self._gates.items() if gate.busy or gate.closed_for}
+        self._meters = {key: meter for key, meter in self._meters.items() if meter.busy}
 
     def closed_providers(self, patience: float) -> set[str]:
         """Providers that are left alone for longer than ``patience`` seconds."""

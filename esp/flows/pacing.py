@@ -30,6 +30,11 @@ class Gate:
         """Seconds for which the provider is left alone; 0 where it may be sent to."""
         return max(0.0, self.pace.resume_at - self._monotonic())
 
+    @property
+    def busy(self) -> bool:
+        """Somebody is in, or waits for a place."""
+        return self.in_flight > 0 or bool(self._waiting)
+
     async def enter(self, patience: float) -> bool:
         """Wait for a place; False, without one, where the provider is left alone for longer than ``patience`` seconds.
 
@@ -78,6 +83,11 @@ class Meter:
         self._block = max(1, min(BLOCK, int(rate.per_second / 2)))
         self._tokens = 0
         self._turn = asyncio.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Tokens are held, or waited for."""
+        return self._tokens > 0 or self._turn.locked()
 
     async def token(self) -> None:
         """Use one token, waiting for it as long as it takes."""

@@ -13,6 +13,7 @@ from esp.adapters.sql.database import Database
 from esp.adapters.sql.outbox import SqlOutbox
 from esp.deliver.service import Sending
 from esp.errors import LeaseLostError
+from esp.flows import engine as engine_module
 from esp.flows import outbound
 from esp.flows.connections import Connected, Connections
 from esp.flows.recording import Recorder
@@ -129,3 +130,23 @@ async def test_servers_that_do_not_answer_quit_hold_up_no_lease() -> None:
     answers.set()
     await connections.close()
     assert [session.closed for session in sessions] == [[1]] * 3
+
+
+async def test_providers_that_nobody_sends_to_are_forgotten_and_closed_ones_are_not(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_MOST_GATES", 100)
+    settings = settings_for(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, Receiver(port=9), smart_host="")
+    async with app_for(settings) as app:
+        engine = wiring.build_engine(app)
+        busy, closed = engine.gate("busy.example"), engine.gate("closed.example")
+        assert await busy.enter(1.0)
+        closed.pace.resume_at = app.clock.monotonic() + 600
+        for number in range(5_000):
+            engine.gate(f"d{number}.example")
+        assert len(engine._gates) <= 101
+        assert engine.gate("busy.example") is busy
+        assert engine.closed_providers(2.0) == {"closed.example"}
+        busy.abandon()
+        await engine.close()
+        engine.journal.close()
