@@ -1,9 +1,12 @@
 """A mail in the browser: the frozen variant rendered for the very person who got it."""
 
+import asyncio
+
 from esp.app import App
 from esp.model.content import CompiledVariant, Envelope, Recipient
 from esp.ports.engagement import Letter
 from esp.render.message import Renderer
+from esp.wire.tokens import TokenSigner
 
 
 async def show(app: App, letter: Letter) -> str | None:
@@ -17,6 +20,11 @@ async def show(app: App, letter: Letter) -> str | None:
         list_id="", list_name=letter.lists[0].name if letter.lists else "", feedback_id="",
         track_opens=False, track_clicks=original.track_clicks,
     )
-    renderer = Renderer(CompiledVariant(original.label, (), original.payload), envelope, app.tokens, signed=False)
+    variant = CompiledVariant(original.label, (), original.payload)
     recipient = Recipient(letter.delivery_id, letter.contact_id, letter.address, letter.fields)
-    return renderer.render_page(recipient)
+    # In a thread: what a template may cost is bounded, but not so tightly that others' clicks could wait for it.
+    return await asyncio.to_thread(_page, variant, envelope, app.tokens, recipient)
+
+
+def _page(variant: CompiledVariant, envelope: Envelope, tokens: TokenSigner, recipient: Recipient) -> str:
+    return Renderer(variant, envelope, tokens, signed=False).render_page(recipient)
