@@ -16,6 +16,10 @@ function colour(name) {
 
 const number = new Intl.NumberFormat(document.documentElement.lang || "en", { maximumFractionDigits: 1 });
 
+// Steps of the axes: people are whole, and the clock shows minutes, so that no label stands twice or at a broken number.
+const minutes = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 43200].map((step) => step * 60);
+const wholes = Array.from({ length: 9 }, (_none, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
 // Times as the workspace's clock shows them, whatever the reader's own clock says.
 function clock(zone) {
   const language = document.documentElement.lang || "en";
@@ -43,11 +47,11 @@ export function draw(element) {
     const font = `500 12px ${token("--font")}`;
     const axis = { stroke: colour("--text-3"), font, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, labelFont: font, labelSize: 20 };
     chart = new uPlot({
-      width: element.clientWidth, height: 264, padding: [8, 8, 0, 0],
+      width: element.clientWidth, height: 264, padding: [8, 24, 0, 0],
       cursor: { points: { size: 7 }, y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), data.zone || "UTC"),
       scales: { y: { range: (_self, _low, high) => [0, Math.max(1, high * 1.08)] } },
-      axes: [{ ...axis, values: times.ticks }, { ...axis, size: 56, label: data.unit, values: (_self, ticks) => ticks.map((tick) => number.format(tick)) }],
+      axes: [{ ...axis, incrs: minutes, space: 64, values: times.ticks }, { ...axis, incrs: wholes, size: 56, label: data.unit, values: (_self, ticks) => ticks.map((tick) => number.format(tick)) }],
       series: [{ label: data.time || "Time", value: (_self, at) => (at == null ? "–" : times.moment(at)) }, ...data.series.map((line, index) => {
         const stroke = colour(`--series-${(index % 4) + 1}`);
         return {
