@@ -99,7 +99,7 @@ async def _mapping(
     """The step in which columns are named: as guessed, or as they were chosen with what is wrong about it."""
     lists = await page.app.store.contacts.lists(page.workspace_id)
     guessed = {f"column-{number}": column.target or column.suggestion for number, column in enumerate(found.columns)}
-    # One list is surely meant, none begins with one; among several only the person knows, so nothing is chosen for them.
+    # One list is surely meant, none begins with one; among several only the person knows: nothing is chosen.
     usual = "new" if not lists else str(lists[0].id) if len(lists) == 1 else ""
     start_with = {"list": page.query("list") or usual, "wording": ""}
     choice = start_with | dict(guessed if chosen is None else chosen)

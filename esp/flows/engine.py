@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from esp.app import App
+from esp.errors import MerpatiError
 from esp.flows.connections import Connections
 from esp.flows.pacing import Gate, Meter
 from esp.flows.plan import SendingPlan
@@ -107,17 +108,26 @@ class Engine:
         return found
 
     def render(self, prepared: PreparedPlan, row: OutboxRow, now: datetime) -> OutgoingMessage:
-        """The recipient's message, merged, signed and complete. Raises MergeLimitError and ValueError."""
+        """The recipient's message, merged, signed and complete.
+
+        Raises ValueError and MerpatiError for what is wrong with this one message, whatever it is: a fault that one
+        person's data brings out must not hold up everybody in the batch, again and again.
+        """
         renderer = prepared.renderers.get(row.variant_id)
         if renderer is None:
             plan = prepared.plan
             renderer = Renderer(plan.variants[row.variant_id], plan.envelope, self.app.tokens, signed=self._signed)
             prepared.renderers[row.variant_id] = renderer
         recipient = Recipient(row.delivery_id, row.contact_id, row.address, row.fields)
-        with self.stopwatch.stage("merge"):
-            merged = renderer.merge(recipient)
-        with self.stopwatch.stage("hash_sign"):
-            return renderer.finish(recipient, merged, now)
+        try:
+            with self.stopwatch.stage("merge"):
+                merged = renderer.merge(recipient)
+            with self.stopwatch.stage("hash_sign"):
+                return renderer.finish(recipient, merged, now)
+        except (MerpatiError, ValueError):
+            raise
+        except Exception as problem:
+            raise ValueError(f"the message could not be made: {problem!r}") from problem
 
     async def close(self) -> None:
         """Close sessions and give back what was taken and not used."""

@@ -130,7 +130,7 @@ class BatchRun:
         except BaseException:
             gate.abandon()
             raise
-        verdict = judge_attempt(attempt)
+        verdict = judge_attempt(attempt, smart_host=bool(self._app.settings.delivery.smart_host))
         gate.leave(verdict)
         jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
         settings = self._app.settings.delivery

@@ -84,8 +84,8 @@ def judge_failure(failure: Failure) -> Verdict:
     return Verdict(scope, permanence, reason, failure.value)
 
 
-def judge_attempt(attempt: Attempt) -> Verdict:
-    """What one try came to, whichever way it ended.
+def judge_attempt(attempt: Attempt, *, smart_host: bool = False) -> Verdict:
+    """What one try came to, whichever way it ended; ``smart_host``: the answer is that of a relay of our own choice.
 
     A 2xx that is not the answer to the dot (a server that hangs up politely) is no success: it is judged as closed.
     """
@@ -98,6 +98,9 @@ def judge_attempt(attempt: Attempt) -> Verdict:
         # No message was spoken of yet: a blocklist's 554 in the greeting, or a smart host that does not know us, must
         # not end the mail of everybody behind that door. It is tried again, slowly, until it expires.
         return replace(verdict, permanence=Permanence.TRANSIENT)
+    if smart_host and verdict.reason is Reason.RELAYING:
+        # A relay that does not let us through yet must not cost a campaign its recipients; the operator mends it.
+        return replace(verdict, scope=Scope.SITE, permanence=Permanence.TRANSIENT)
     return verdict
 
 

@@ -199,6 +199,13 @@ def test_verdicts_are_plain_words() -> None:
     assert words == '["recipient", "permanent", "unknown_user"]'
 
 
+def test_a_smart_host_that_does_not_let_us_through_ends_nobodys_mail() -> None:
+    attempt = Attempt(Phase.RCPT, Reply(554, "5.7.1", "<budi@example.com>: Relay access denied"))
+    assert judge_attempt(attempt).permanence is Permanence.PERMANENT
+    verdict = judge_attempt(attempt, smart_host=True)
+    assert (verdict.scope, verdict.permanence) == (Scope.SITE, Permanence.TRANSIENT)
+
+
 @pytest.mark.parametrize("phase", [Phase.CONNECT, Phase.GREETING, Phase.HELLO, Phase.STARTTLS, Phase.AUTH])
 @pytest.mark.parametrize("text", ["No SMTP service here", "5.7.1 blocked using zen.spamhaus.org", "5.1.1 User unknown"])
 def test_a_refusal_before_any_message_ends_nobodys_mail(phase: Phase, text: str) -> None:
