@@ -9,6 +9,8 @@ from sqlalchemy import insert, select, update
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import batches, deliveries, subscriptions, suppressions
+from esp.model.content import Recipient
+from esp.render.message import Merged, Renderer
 from tests.receiver import Receiver, receiving
 from tests.sending import event_types, seed, set_campaign_state, states, totals
 from tests.sending_app import HostsFile, app_for, settings_for, until_closed, working
@@ -45,6 +47,26 @@ async def test_everybody_gets_one_copy(database: Database, database_url: str, tm
         rows = (await connection.execute(select(deliveries))).all()
     assert not any(row.maybe_duplicate for row in rows)
     assert {(row.attempts, row.reply_code, row.batch_id) for row in rows} == {(1, 250, None)}
+
+
+async def test_a_fault_that_one_person_brings_out_holds_up_nobody(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending = await seed(sqlite_database, people(20), batch_size=20)
+    merge = Renderer.merge
+
+    def faulty(renderer: Renderer, recipient: Recipient) -> Merged:
+        if recipient.address == "p0007@a.example":
+            raise TypeError("a fault of ours")
+        return merge(renderer, recipient)
+
+    monkeypatch.setattr(Renderer, "merge", faulty)
+    async with receiving(Receiver()) as receiver:
+        settings = settings_for(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, receiver)
+        async with app_for(settings) as app, working(app):
+            await until_closed(app, sending.campaign_id, sending.workspace_id)
+    assert receiver.taken == dict.fromkeys(set(people(20)) - {"p0007@a.example"}, 1)
+    assert await states(sqlite_database, sending.campaign_id) == {"delivered": 19, "bounced": 1}
 
 
 async def test_the_throttle_of_a_campaign_is_kept(sqlite_database: Database, tmp_path: Path) -> None:
