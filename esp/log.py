@@ -24,7 +24,10 @@ def configure(settings: LogSettings) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(serializer=_json)
         if settings.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        # Plain: the default formatter prints local variables, secrets among them, and takes 100 ms for it.
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
     ]
     if settings.format == "text":
         chain.remove(structlog.processors.format_exc_info)  # the console renderer lays out exceptions itself
