@@ -107,9 +107,14 @@ class TurnedClock:
 @pytest.fixture
 async def dns() -> AsyncIterator[tuple[Dns, str]]:
     loop = asyncio.get_running_loop()
-    udp, server = await loop.create_datagram_endpoint(Dns, local_addr=("127.0.0.1", 0))
-    port = udp.get_extra_info("sockname")[1]
-    tcp = await asyncio.start_server(server.tcp, "127.0.0.1", port)
+    while True:
+        udp, server = await loop.create_datagram_endpoint(Dns, local_addr=("127.0.0.1", 0))
+        port = udp.get_extra_info("sockname")[1]
+        try:
+            tcp = await asyncio.start_server(server.tcp, "127.0.0.1", port)
+            break
+        except OSError:  # free for UDP and taken for TCP
+            udp.close()
     yield server, f"127.0.0.1:{port}"
     tcp.close()
     await tcp.wait_closed()
