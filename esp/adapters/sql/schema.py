@@ -174,6 +174,9 @@ subscriptions = Table(
     Column("contact_id", Id, ForeignKey("contacts.id"), primary_key=True),
     _text("state"), _at("changed_at"),
     Index("ix_subscriptions_contact_id", "contact_id"),
+    # Few have left; whoever looks for them should not go past everybody who stayed.
+    Index("ix_subscriptions_left", "list_id", "state", "contact_id", sqlite_where=text("state <> 'subscribed'"),
+          postgresql_where=text("state <> 'subscribed'")),
 )
 
 consents = Table(
@@ -209,6 +212,107 @@ import_rejects = Table(
     "import_rejects", metadata, _id(), _workspace(),
     Column("import_id", Id, ForeignKey("imports.id"), nullable=False, index=True),
     Column("line", Id, nullable=False), _text("reason"), _text("row"),
+)
+
+# ---- people: their own fields, tags, notes, what was done to many at once, and hygiene -----------------------------
+
+contact_fields = Table(
+    "contact_fields", metadata, _id(), _public_id(), _workspace(),
+    _text("key"), _text("label"), _text("type", "text"),  # the key is the merge field's name and never changes
+    Column("choices", Json, nullable=False, server_default="[]"),
+    _flag("open_to_recipient"), _count("position"),
+    _at("created_at"), _at("archived_at", True),
+    UniqueConstraint("workspace_id", "key"),
+)
+
+tags = Table(
+    "tags", metadata, _id(), _workspace(),
+    _text("name"), Column("name_key", Key, nullable=False, server_default=""),  # case-folded, for finding it again
+    UniqueConstraint("workspace_id", "name_key"),
+)
+
+contact_tags = Table(
+    "contact_tags", metadata,
+    _workspace(),
+    Column("tag_id", Id, ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_contact_tags_contact_id", "contact_id"),
+)
+
+contact_notes = Table(
+    "contact_notes", metadata, _id(), _workspace(),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False),
+    _text("author"), _text("text"), _at("at"), _at("edited_at", True),
+    Index("ix_contact_notes_contact_id", "contact_id", "id"),
+)
+
+# What was changed about one person by hand: tagged, untagged, edited, merged, preferences, address.
+contact_changes = Table(
+    "contact_changes", metadata, _id(), _workspace(),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False),
+    _at("at"), _text("kind"), _text("actor"),
+    Column("detail", Json, nullable=False, server_default="{}"),
+    Index("ix_contact_changes_contact_id", "contact_id", "id"),
+)
+
+# Whom somebody became who was merged into another: old addresses of pages and tokens lead on.
+contact_redirects = Table(
+    "contact_redirects", metadata,
+    Column("old_id", Id, primary_key=True, autoincrement=False),
+    Column("old_public_id", String(32), nullable=False, unique=True),
+    _workspace(),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False, index=True),
+    _at("at"),
+)
+
+bulk_actions = Table(
+    "bulk_actions", metadata, _id(), _public_id(), _workspace(),
+    _text("actor"), _text("action"), _text("state", "queued"), _text("error"),
+    Column("arguments", Json, nullable=False, server_default="{}"),
+    Column("selection", Json, nullable=False, server_default="{}"),
+    _count("cursor"), _count("until"),  # contact ids: how far it has come, and the newest when it was asked for
+    _count("seen"), _count("changed"), _count("kept"),  # kept: left alone with reason, e.g. who had left the list
+    Column("undo_of", Id, nullable=True),
+    _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+    Index("ix_bulk_actions_workspace_id_id", "workspace_id", "id"),
+)
+
+# Whom a bulk action changed and what was before: its log, its undo, and a line in each person's timeline.
+bulk_changes = Table(
+    "bulk_changes", metadata,
+    _workspace(),
+    Column("bulk_id", Id, ForeignKey("bulk_actions.id"), primary_key=True),
+    Column("contact_id", Id, primary_key=True),
+    _text("before"),
+    Index("ix_bulk_changes_contact_id", "contact_id", "bulk_id"),
+)
+
+hygiene_reports = Table(
+    "hygiene_reports", metadata, _id(), _workspace(),
+    _text("state", "queued"), _text("phase"), _text("error"),
+    Column("options", Json, nullable=False, server_default="{}"),
+    Column("counts", Json, nullable=False, server_default="{}"),
+    _count("cursor"), _count("until"), _count("seen"),
+    _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+    Index("ix_hygiene_reports_workspace_id_id", "workspace_id", "id"),
+)
+
+hygiene_findings = Table(
+    "hygiene_findings", metadata, _id(), _workspace(),
+    Column("report_id", Id, ForeignKey("hygiene_reports.id", ondelete="CASCADE"), nullable=False),
+    _text("kind"), Column("contact_id", Id, nullable=False),
+    Column("group_key", Key, nullable=False, server_default=""),  # what the two have in common
+    _text("suggestion"),
+    Index("ix_hygiene_findings_report_id_kind", "report_id", "kind", "id"),
+    Index("ix_hygiene_findings_contact_id", "contact_id"),  # so that erasing somebody is quick
+)
+
+# Suppressions added, removed and imported, by whom: the table itself shows only what holds now.
+suppression_changes = Table(
+    "suppression_changes", metadata, _id(), _workspace(),
+    _at("at"), _text("action"), Column("email_key", Key, nullable=False, server_default=""), _text("reason"),
+    Column("list_id", Id, nullable=True), _text("actor"), _text("note"),
+    Index("ix_suppression_changes_workspace_id_id", "workspace_id", "id"),
 )
 
 # ---- campaigns ------------------------------------------------------------------------------------------------------
@@ -334,6 +438,7 @@ destinations = Table(
     "destinations", metadata,
     Column("domain", Text, primary_key=True),
     _text("provider"), _at("resolved_at"),
+    _at("checked_at", True), _at("dead_since", True),  # by hygiene: when DNS last said whether it takes mail, or not
 )
 
 server_facts = Table(
