@@ -1,0 +1,157 @@
+"""The shell of every page that recipients see: one look, one strict policy, words in their language.
+
+A page module has a table of words of its own, language by language, and answers with::
+
+    shell = Shell(look, choose_language(contact_language, accept_language), MY_WORDS)
+    return shell.page("preferences.html", shell.words["title"], lead=..., lists=lists)
+
+The template extends ``shell.html`` and fills ``{% block body %}``; it sees ``words``, ``look``, ``language`` and what
+it is given. Nothing on a page comes from elsewhere, and every page works without script.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tracking.edge import theme
+from tracking.edge.theme import PLAIN, Look
+
+log = structlog.get_logger("edge")
+
+_ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True, auto_reload=False,
+)
+
+#: What all pages say, whatever they are about.
+COMMON: Final[Mapping[str, Mapping[str, str]]] = {
+    "en": {
+        "languages": "Language",
+        "missing_title": "This page does not exist",
+        "missing_lead": "The address may have been cut when it was copied, or what was here has been taken away.",
+        "invalid_title": "This link is not valid",
+        "invalid_lead": "It may have been cut when it was copied. Please open it from the mail itself.",
+        "later_title": "Please try again in a moment",
+        "later_lead": "The server cannot look this up just now. The link itself is fine.",
+    },
+    "id": {
+        "languages": "Bahasa",
+        "missing_title": "Halaman ini tidak ada",
+        "missing_lead": "Mungkin alamatnya terpotong saat disalin, atau isinya sudah tidak disediakan lagi.",
+        "invalid_title": "Tautan ini tidak berlaku",
+        "invalid_lead": "Mungkin tautannya terpotong saat disalin. Silakan buka langsung dari emailnya.",
+        "later_title": "Silakan coba lagi sebentar lagi",
+        "later_lead": "Server belum dapat mencarinya saat ini. Tautannya sendiri tidak bermasalah.",
+    },
+}
+LANGUAGE_NAMES: Final = {"en": "English", "id": "Bahasa Indonesia"}
+
+#: Nothing of a URL with a token leaves by Referer, is indexed, cached or framed.
+_HEADERS: Final = {
+    "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
+}
+#: Scripts are ours alone and from a file; there is no inline script or style on any page.
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+
+
+class Shell:
+    """Pages in one language and one look. ``tables`` are words by language, later ones over earlier ones.
+
+    The workspace's own words (``look.words``) win over all of them, but only for keys that a table has.
+    """
+
+    def __init__(self, look: Look, language: str, *tables: Mapping[str, Mapping[str, str]]) -> None:
+        self.look = look
+        self.language = language
+        words: dict[str, str] = {}
+        for table in (COMMON, *tables):
+            words |= table[language]
+        own = look.words.get(language, {})
+        self.words: Mapping[str, str] = words | {key: own[key] for key in words.keys() & own.keys() if own[key]}
+
+    def text(
+        self, template: str, title: str, *, lead: str = "", indexed: bool = False, wide: bool = False,
+        switch: Sequence[tuple[str, str, str]] = (), **values: Any,
+    ) -> str:
+        """The page as HTML. ``switch`` are (language, its name, link) of the same page; ``wide`` is for tables."""
+        return _ENVIRONMENT.get_template(template).render(
+            language=self.language, words=self.words, look=self.look, title=title, lead=lead, indexed=indexed,
+            wide=wide, switch=switch, **values,
+        )
+
+    def page(
+        self, template: str, title: str, *, status: int = 200, policy: str = POLICY, indexed: bool = False,
+        headers: Mapping[str, str] | None = None, **values: Any,
+    ) -> web.Response:
+        """The page as an answer with the headers that every page has; ``values`` as for ``text``."""
+        robots = {} if indexed else {"X-Robots-Tag": "noindex, nofollow"}
+        return web.Response(
+            text=self.text(template, title, indexed=indexed, **values), status=status, content_type="text/html",
+            headers={**_HEADERS, **robots, "Content-Security-Policy": policy, "Content-Language": self.language,
+                     **(headers or {})},
+        )
+
+    def missing(self) -> web.Response:
+        """404: there is nothing at this address."""
+        return self.page("shell.html", self.words["missing_title"], lead=self.words["missing_lead"], status=404)
+
+    def invalid(self) -> web.Response:
+        """404: a token that we never made."""
+        return self.page("shell.html", self.words["invalid_title"], lead=self.words["invalid_lead"], status=404)
+
+    def later(self) -> web.Response:
+        """503: the database does not answer."""
+        return self.page("shell.html", self.words["later_title"], lead=self.words["later_lead"], status=503,
+                         headers={"Retry-After": "30"})
+
+
+class LookSource(Protocol):
+    """Where looks are kept."""
+
+    async def look(self, workspace_id: int) -> Look: ...
+
+
+class Looks:
+    """Workspaces' looks, remembered for some seconds; the plain look where the database does not answer."""
+
+    _KEPT: Final = 1000
+
+    def __init__(self, source: LookSource, fresh_seconds: float = 5.0, patience: float = 2.0) -> None:
+        self._source = source
+        self._fresh = fresh_seconds
+        self._patience = patience
+        self._known: OrderedDict[int, tuple[float, Look]] = OrderedDict()
+
+    async def of(self, workspace_id: int) -> Look:
+        """The look of a workspace. Never raises: a page without its logo is better than none."""
+        now = asyncio.get_running_loop().time()
+        known = self._known.get(workspace_id)
+        if known is not None and known[0] > now:
+            return known[1]
+        try:
+            look = await asyncio.wait_for(self._source.look(workspace_id), self._patience)
+        except Exception as error:
+            log.warning("page without its look", error=str(error), workspace=workspace_id)
+            return known[1] if known else PLAIN
+        self._known[workspace_id] = (now + self._fresh, look)
+        self._known.move_to_end(workspace_id)
+        if len(self._known) > self._KEPT:
+            self._known.popitem(last=False)
+        return look
+
+
+async def serve_style(request: web.Request) -> web.Response:
+    """The style sheet of an accent colour, at ``theme.STYLE_ROUTE``."""
+    return web.Response(
+        body=theme.style("#" + request.match_info["accent"]), content_type="text/css", charset="utf-8", headers=FOREVER
+    )
