@@ -13,8 +13,9 @@ from admin_ui.security import ForeignRequestError, same_token
 from admin_ui.words import _
 from esp.audience.csv_columns import check_mapping
 from esp.errors import InputError
-from esp.flows.contacts import Inspection, begin_import, create_list, inspect_import, is_over, rejects_csv, store_upload
-from esp.ports.contacts import Import, ImportState
+from esp.flows.contacts import create_list
+from esp.flows.imports import Inspection, begin_import, inspect_import, is_over, rejects_csv, store_upload
+from esp.ports.imports import Import, ImportState
 
 routes: Final = Routes()
 
@@ -26,7 +27,7 @@ _ENCODINGS: Final = {
 @routes.get("/imports")
 async def index(page: Page) -> web.Response:
     before = page.query("before")
-    found = await page.app.store.contacts.imports(
+    found = await page.app.store.imports.page(
         page.workspace_id, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None)
     return page.render("imports/index.html", imports=found, before=before, page_size=50)
 
@@ -81,7 +82,7 @@ async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 
 async def _import(page: Page) -> Import:
-    return await page.app.store.contacts.get_import(page.workspace_id, page.key("import_id"))
+    return await page.app.store.imports.get(page.workspace_id, page.key("import_id"))
 
 
 @routes.get("/imports/{import_id:\\d+}")
@@ -156,7 +157,7 @@ async def _progress(page: Page, it: Import) -> dict[str, Any]:
         taken = page.app.clock.now() - it.started_at
         left = timedelta(seconds=taken.total_seconds() * (1 - part) / part)
     one = await page.app.store.contacts.get_list(page.workspace_id, it.list_id) if it.list_id else None
-    refused = await page.app.store.contacts.rejects(page.workspace_id, it.id, limit=20) if it.rejected else ()
+    refused = await page.app.store.imports.rejects(page.workspace_id, it.id, limit=20) if it.rejected else ()
     return {"it": it, "part": part, "left": left, "list": one, "over": is_over(it), "refused": refused}
 
 

@@ -15,8 +15,9 @@ from esp.audience.generate import contacts_csv
 from esp.cli.choosing import the_list, the_workspace
 from esp.cli.shared import ConfigOption, JsonOption, WorkspaceOption, err, open_app, out, print_json, run
 from esp.errors import InputError
-from esp.flows import contacts
-from esp.ports.contacts import Contact, Import, ImportState
+from esp.flows import imports
+from esp.ports.contacts import Contact
+from esp.ports.imports import Import, ImportState
 from esp.wire.addresses import AddressError, parse_address
 
 app = typer.Typer(help="People: import, search, show.", no_args_is_help=True)
@@ -40,13 +41,13 @@ def import_file(
         async with open_app(config) as it:
             place = await the_workspace(it, workspace)
             target = await the_list(it, place.id, into) if into else None
-            stored = await contacts.store_upload(it, place.id, None, file.name, _chunks(file))
-            inspection = await contacts.inspect_import(it, place.id, stored.id)
+            stored = await imports.store_upload(it, place.id, None, file.name, _chunks(file))
+            inspection = await imports.inspect_import(it, place.id, stored.id)
             mapping = inspection.mapping
             if all_columns:
                 mapping |= {c.title: c.suggestion for c in inspection.columns if not c.target and c.suggestion}
             mapping |= _chosen(column or [])
-            queued = await contacts.begin_import(
+            queued = await imports.begin_import(
                 it, place.id, stored.id, target.id if target else None, mapping, resubscribe=resubscribe,
                 wording=wording, actor="command line")
             done = await _watch(it, queued, quiet=as_json)
@@ -70,21 +71,21 @@ async def _chunks(file: Path) -> AsyncIterator[bytes]:
 
 async def _watch(it: App, queued: Import, quiet: bool) -> Import:
     """Read the file here, unless a running server took it first, and show how far it is."""
-    reading = asyncio.create_task(contacts.run_imports(it))
+    reading = asyncio.create_task(imports.run_imports(it))
     rows = TextColumn("{task.fields[rows]:,} rows")
     columns = (TextColumn("{task.description}"), BarColumn(), rows, TimeRemainingColumn())
     try:
         with Progress(*columns, console=err, disable=quiet) as progress:
             bar = progress.add_task("Importing", total=queued.bytes_total, rows=0)
             while True:
-                current = await it.store.contacts.get_import(queued.workspace_id, queued.id)
+                current = await it.store.imports.get(queued.workspace_id, queued.id)
                 progress.update(bar, completed=current.bytes_read, rows=current.rows_read)
-                if contacts.is_over(current):
+                if imports.is_over(current):
                     return current
                 done, _ = await asyncio.wait({reading}, timeout=0.2)
                 if done:
                     await reading
-                    reading = asyncio.create_task(contacts.run_imports(it))
+                    reading = asyncio.create_task(imports.run_imports(it))
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
@@ -120,7 +121,7 @@ def export_rejects(
     async def main() -> None:
         async with open_app(config) as it:
             place = await the_workspace(it, workspace)
-            lines = [line async for line in contacts.rejects_csv(it, place.id, number)]
+            lines = [line async for line in imports.rejects_csv(it, place.id, number)]
         if file is None:
             sys.stdout.write("".join(lines))
         else:

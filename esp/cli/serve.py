@@ -25,7 +25,7 @@ from esp.entry.mx import Mx
 from esp.entry.scheduler import Job
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
-from esp.flows import accounts, contacts, mailroom, walk
+from esp.flows import accounts, imports, mailroom, walk
 from esp.inbound.service import Reader
 from esp.settings import Settings, load
 from tracking import jobs as tracking_jobs
@@ -99,7 +99,7 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("start due campaigns", 1.0, walk.start_due),
         Job("walk audiences", 0.5, walk.walk_some, wakes="walk"),
         Job("finish campaigns", 1.0, walk.finish_done),
-        Job("run imports", 1.0, contacts.run_imports, wakes="imports"),
+        Job("run imports", 1.0, imports.run_imports, wakes="imports"),
         Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
         Job("forget judged mail", 600.0, mailroom.forget_old),
         Job("forget expired sessions", 3600.0, accounts.forget_expired),

@@ -7,6 +7,7 @@ from esp.ports.campaigns import Campaigns
 from esp.ports.contacts import Contacts
 from esp.ports.domains import Domains
 from esp.ports.engagement import Engagement
+from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
@@ -21,6 +22,7 @@ class Store(Protocol):
     contacts: Contacts
     domains: Domains
     engagement: Engagement
+    imports: Imports
     ledger: Ledger
     mailroom: Mailroom
     outbox: Outbox

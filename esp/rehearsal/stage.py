@@ -9,12 +9,12 @@ from typing import Final
 from esp.app import App
 from esp.audience.generate import contacts_csv
 from esp.errors import DependencyError
-from esp.flows import accounts, campaigns, contacts, domains
+from esp.flows import accounts, campaigns, contacts, domains, imports
 from esp.model.campaign import CampaignAction, ContentKind
 from esp.model.contact import SuppressionReason
 from esp.ports.campaigns import CampaignEdit, VariantEdit
-from esp.ports.contacts import ImportState
 from esp.ports.domains import SendingDomain
+from esp.ports.imports import ImportState
 from esp.rehearsal.dns_wire import Record, RecordType
 from esp.rehearsal.people import fraction
 from esp.rehearsal.process import RehearsalProcess
@@ -99,14 +99,14 @@ async def _import(app: App, workspace_id: int, list_id: int, user_id: int, seed:
         for line in _people(seed, recipients):
             yield line.encode()
 
-    stored = await contacts.store_upload(app, workspace_id, user_id, "readers.csv", upload())
-    inspection = await contacts.inspect_import(app, workspace_id, stored.id)
-    running = await contacts.begin_import(
+    stored = await imports.store_upload(app, workspace_id, user_id, "readers.csv", upload())
+    inspection = await imports.inspect_import(app, workspace_id, stored.id)
+    running = await imports.begin_import(
         app, workspace_id, stored.id, list_id, inspection.mapping, wording="Yes, send me the letter", actor=OWNER,
     )
-    while not contacts.is_over(running):  # read by the scheduler's job, as any import
+    while not imports.is_over(running):  # read by the scheduler's job, as any import
         await app.coordination.wait("demo", 0.1)
-        running = await app.store.contacts.get_import(workspace_id, stored.id)
+        running = await app.store.imports.get(workspace_id, stored.id)
     if running.state is not ImportState.DONE:
         raise DependencyError(f"The import of the demonstration's people failed: {running.error}")
     return running.rejected

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from esp.adapters.sql.database import Database
-from esp.flows.contacts import run_imports
+from esp.flows.imports import run_imports
 from tests.admin_house import PASSWORD, House, admin_house
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]

@@ -1,16 +1,16 @@
 """The port Contacts on both databases."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from esp.adapters.sql.accounts import SqlAccounts
 from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
-from esp.errors import ConflictError, InputError, LeaseLostError, NotFoundError
+from esp.errors import ConflictError, InputError, NotFoundError
 from esp.model.contact import SubscriptionState, SuppressionReason
-from esp.ports.contacts import ImportChunk, ImportState, NewContact, Reject, Subscribing, Upserted
+from esp.ports.contacts import NewContact, Subscribing, Upserted
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
@@ -160,43 +160,6 @@ async def test_deleting_a_contact_keeps_the_counters_true(contacts: SqlContacts,
     assert (await contacts.get_list(workspace, news.id)).subscribed == 0
 
 
-async def test_an_import_is_claimed_once_until_its_heartbeat_is_old(contacts: SqlContacts, workspace: int) -> None:
-    made = await contacts.create_import(workspace, None, "people.csv", "imports/x", 100, NOW)
-    long_ago = NOW - timedelta(minutes=1)
-    assert await contacts.claim_import(NOW, long_ago) is None
-    await contacts.queue_import(workspace, made.id, None, {"Email": "email"}, {})
-    with pytest.raises(ConflictError):
-        await contacts.queue_import(workspace, made.id, None, {}, {})
-    claimed = await contacts.claim_import(NOW, long_ago)
-    assert claimed is not None
-    assert claimed.state is ImportState.RUNNING
-    assert await contacts.claim_import(NOW, long_ago) is None
-    later = NOW + timedelta(minutes=5)
-    again = await contacts.claim_import(later, later - timedelta(minutes=1))
-    assert again is not None
-    assert again.id == claimed.id
-
-
-async def test_an_import_moves_its_cursor_with_its_rows_and_only_from_where_it_is(
-    contacts: SqlContacts, workspace: int,
-) -> None:
-    news = await contacts.create_list(workspace, "News", "news", "", NOW)
-    made = await contacts.create_import(workspace, None, "people.csv", "imports/x", 100, NOW)
-    await contacts.queue_import(workspace, made.id, news.id, {"Email": "email"}, {"wording": "yes"})
-    claimed = await contacts.claim_import(NOW, NOW)
-    assert claimed is not None
-    rejects = [Reject(3, "The address has no @.", "nobody")]
-    chunk = ImportChunk([person("a@x.example")], rejects, 60, 3, 2, finished=False)
-    moved = await contacts.apply_import_chunk(claimed, chunk, NOW)
-    assert (moved.bytes_read, moved.created, moved.rejected) == (60, 1, 1)
-    with pytest.raises(LeaseLostError):
-        await contacts.apply_import_chunk(claimed, chunk, NOW)
-    done = await contacts.apply_import_chunk(moved, ImportChunk([], [], 100, 3, 2, finished=True), NOW)
-    assert done.state is ImportState.DONE
-    assert [row.reject for row in await contacts.rejects(workspace, made.id)] == rejects
-    assert (await contacts.get_list(workspace, news.id)).subscribed == 1
-
-
 async def test_nothing_of_another_workspace_can_be_reached(
     contacts: SqlContacts, workspace: int, stranger: int,
 ) -> None:
@@ -204,7 +167,6 @@ async def test_nothing_of_another_workspace_can_be_reached(
     await contacts.upsert(workspace, [person("a@x.example", first_name="Ani")], "t", NOW, Subscribing(news.id, "t"))
     a = await contacts.find(workspace, "a@x.example")
     assert a is not None
-    made = await contacts.create_import(workspace, None, "people.csv", "imports/x", 100, NOW)
     await contacts.suppress(workspace, "b@x.example", SuppressionReason.MANUAL, NOW)
     (suppressed,) = await contacts.suppressions(workspace)
     unsubscribed = SubscriptionState.UNSUBSCRIBED
@@ -214,8 +176,7 @@ async def test_nothing_of_another_workspace_can_be_reached(
         contacts.edit_list(stranger, news.id, "mine", ""), contacts.archive_list(stranger, news.id, NOW),
         contacts.set_subscription(stranger, a.id, news.id, unsubscribed, NOW, source="x"),
         contacts.upsert(stranger, [person("c@x.example")], "t", NOW, Subscribing(news.id, "t")),
-        contacts.search(stranger, list_id=news.id), contacts.get_import(stranger, made.id),
-        contacts.queue_import(stranger, made.id, None, {}, {}), contacts.rejects(stranger, made.id),
+        contacts.search(stranger, list_id=news.id),
         contacts.unsuppress(stranger, suppressed.id),
         contacts.suppress(stranger, "z@x.example", SuppressionReason.MANUAL, NOW, list_id=news.id),
     ]
@@ -227,7 +188,6 @@ async def test_nothing_of_another_workspace_can_be_reached(
     assert (await contacts.search(stranger)).contacts == ()
     assert await contacts.sample(stranger, [news.id]) is None
     assert await contacts.suppressions(stranger) == ()
-    assert await contacts.imports(stranger) == ()
     assert await contacts.lists(stranger, archived=True) == ()
     mine = await contacts.get_list(workspace, news.id)
     assert (mine.name, mine.archived_at, mine.subscribed) == ("News", None, 1)

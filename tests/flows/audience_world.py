@@ -13,6 +13,7 @@ from esp.adapters.sql.campaigns import SqlCampaigns
 from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.domains import SqlDomains
+from esp.adapters.sql.imports import SqlImports
 from esp.adapters.sql.ledger import SqlLedger
 from esp.app import App
 from esp.flows.domains import add_domain
@@ -75,6 +76,7 @@ class Parts:
         self.campaigns = SqlCampaigns(self.database)
         self.contacts = SqlContacts(self.database)
         self.domains = SqlDomains(self.database)
+        self.imports = SqlImports(self.database)
         self.ledger = SqlLedger(self.database)
 
     async def close(self) -> None:

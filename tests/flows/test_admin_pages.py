@@ -12,10 +12,11 @@ from admin_ui.pages import ALL
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import sessions
 from esp.flows.accounts import forget_expired
-from esp.flows.contacts import add_contact, create_list, run_imports
+from esp.flows.contacts import add_contact, create_list
 from esp.flows.domains import add_domain
+from esp.flows.imports import run_imports
 from esp.ports.accounts import Role
-from esp.ports.contacts import ImportState
+from esp.ports.imports import ImportState
 from tests.admin_house import Browser, House, admin_house
 
 OPEN = ("/login", "/docs", "/docs/sending-domains", "/nothing")
@@ -105,7 +106,7 @@ async def test_things_of_another_workspace_do_not_exist(house: House) -> None:
     one = await create_list(house.app, there, "Theirs")
     person = await add_contact(house.app, there, "theirs@mail.example", {}, {}, list_ids=[one.id])
     domain = await add_domain(house.app, there, "theirs.example")
-    file = await house.app.store.contacts.create_import(
+    file = await house.app.store.imports.create(
         there, other.user.id, "x.csv", "imports/x.csv", 1, house.clock.now())
     browser = await house.logged_in()
     token = await browser.token("/settings/account")
@@ -222,7 +223,7 @@ async def test_a_file_is_imported_and_its_bad_rows_come_back(house: House) -> No
                            "wording": "Form at the till"}, page=where)
     assert answer.status == 303
     assert await run_imports(house.app)
-    done = await house.app.store.contacts.get_import(1, 1)
+    done = await house.app.store.imports.get(1, 1)
     assert (done.state, done.created, done.rejected) == (ImportState.DONE, 1, 2)
     live = await browser.client.get(f"{where}/live")
     text = await live.text()
@@ -261,7 +262,7 @@ async def test_an_import_joins_the_only_list_and_asks_where_there_are_several(ho
     answer = await browser.submit(f"{where}/start", {"column-0": "email", "list": ""}, page=where)
     assert answer.status == 422
     assert "Choose the list that these people join." in browser.last
-    assert (await house.app.store.contacts.get_import(1, 1)).state is ImportState.UPLOADED
+    assert (await house.app.store.imports.get(1, 1)).state is ImportState.UPLOADED
     assert (await browser.submit(f"{where}/start", {"column-0": "email", "list": "none"}, page=where)).status == 303
 
 
@@ -273,7 +274,7 @@ async def test_two_columns_into_one_field_is_said_beside_the_column(house: House
     answer = await browser.submit(f"{where}/start", twice, page=where)
     assert answer.status == 422
     assert 'id="column-0-problem"' in browser.last
-    assert (await house.app.store.contacts.get_import(1, 1)).state is ImportState.UPLOADED
+    assert (await house.app.store.imports.get(1, 1)).state is ImportState.UPLOADED
     assert await house.app.store.contacts.lists(1) == ()
 
 
@@ -281,7 +282,7 @@ async def test_an_upload_needs_the_token_before_the_file(house: House, tmp_path:
     await house.owner()
     browser = await house.logged_in()
     assert await upload(browser, "people.csv", b"email\na@b.example\n", token="wrong") == "403"
-    assert await house.app.store.contacts.imports(1) == ()
+    assert await house.app.store.imports.page(1) == ()
     assert not (tmp_path / "imports").exists()
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from esp.adapters.sql.database import Database
 from esp.errors import InputError, MerpatiError
-from esp.flows import contacts as flow
+from esp.flows import imports as flow
 from esp.model.contact import SubscriptionState, SuppressionReason
-from esp.ports.contacts import Contact, ContactList, Import, ImportState
+from esp.ports.contacts import Contact, ContactList
+from esp.ports.imports import Import, ImportState
 from tests.flows.audience_world import NOW, World, open_world
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "csv"
@@ -57,7 +58,7 @@ async def begin(world: World, data: bytes, into: ContactList | None = None, **op
 async def run(world: World, queued: Import) -> Import:
     while await flow.run_imports(world.app):
         pass
-    return await world.app.store.contacts.get_import(world.workspace, queued.id)
+    return await world.app.store.imports.get(world.workspace, queued.id)
 
 
 async def everybody(world: World) -> list[Contact]:
@@ -66,7 +67,7 @@ async def everybody(world: World) -> list[Contact]:
 
 
 async def refused(world: World, done: Import) -> list[tuple[int, str]]:
-    rows = await world.app.store.contacts.rejects(world.workspace, done.id)
+    rows = await world.app.store.imports.rejects(world.workspace, done.id)
     return [(row.reject.line, row.reject.reason) for row in rows]
 
 
@@ -171,14 +172,14 @@ async def test_columns_that_nobody_chose_are_not_imported(small_world: World) ->
 async def test_a_killed_import_goes_on_where_it_was(world: World) -> None:
     rows = "".join(f"p{n}@x.example,{'x' * 100}\n" for n in range(8000))
     queued = await begin(world, ("email,city\n" + rows).encode())
-    store = world.app.store.contacts
+    store = world.app.store.imports
     work = asyncio.create_task(flow.run_imports(world.app))
-    while (await store.get_import(world.workspace, queued.id)).rows_read == 0:  # noqa: ASYNC110
+    while (await store.get(world.workspace, queued.id)).rows_read == 0:  # noqa: ASYNC110
         await asyncio.sleep(0)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
-    half = await store.get_import(world.workspace, queued.id)
+    half = await store.get(world.workspace, queued.id)
     assert half.state is ImportState.QUEUED
     assert 0 < half.rows_read < 8000
     done = await run(world, queued)
@@ -187,7 +188,7 @@ async def test_a_killed_import_goes_on_where_it_was(world: World) -> None:
 
 async def test_an_import_whose_process_died_without_a_word_is_taken_over(world: World) -> None:
     queued = await begin(world, b"email\na@x.example\n")
-    assert await world.app.store.contacts.claim_import(NOW, NOW) is not None  # and then it died
+    assert await world.app.store.imports.claim(NOW, NOW) is not None  # and then it died
     assert not await flow.run_imports(world.app)
     world.clock.turn(timedelta(minutes=1))
     done = await run(world, queued)

@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from esp.adapters.sql.imports import SqlImports
+from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import consents, contacts, imports, lists, subscriptions, suppressions
 from esp.adapters.sql.search import contact_of, find_by_prefix, list_newest
 from esp.adapters.sql.timeline import read_timeline
@@ -55,8 +55,11 @@ async def _read_contact(connection: AsyncConnection, workspace_id: int, contact_
     return contact_of(row)
 
 
-class SqlContacts(SqlImports):
-    """The port ``Contacts`` on SQLite and PostgreSQL; imports are in ``SqlImports``."""
+class SqlContacts:
+    """The port ``Contacts`` on SQLite and PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     # ---- lists
 

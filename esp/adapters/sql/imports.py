@@ -12,7 +12,8 @@ from esp.adapters.sql.schema import import_rejects, imports, lists
 from esp.adapters.sql.upsert import upsert_contacts
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
 from esp.model.ids import new_public_id
-from esp.ports.contacts import Import, ImportChunk, ImportState, Reject, RejectRow, Subscribing, Upserted
+from esp.ports.contacts import Subscribing, Upserted
+from esp.ports.imports import Import, ImportChunk, ImportState, Reject, RejectRow
 
 
 def _import_of(row: Row[Any]) -> Import:
@@ -31,12 +32,12 @@ async def _read(connection: AsyncConnection, workspace_id: int, import_id: int) 
 
 
 class SqlImports:
-    """The part of the port ``Contacts`` that is about files."""
+    """The port ``Imports`` on SQLite and PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create_import(
+    async def create(
         self, workspace_id: int, user_id: int | None, file_name: str, path: str, bytes_total: int, now: datetime,
     ) -> Import:
         async with self._database.write() as connection:
@@ -47,11 +48,11 @@ class SqlImports:
             })
             return await _read(connection, workspace_id, made.scalar_one())
 
-    async def get_import(self, workspace_id: int, import_id: int) -> Import:
+    async def get(self, workspace_id: int, import_id: int) -> Import:
         async with self._database.read() as connection:
             return await _read(connection, workspace_id, import_id)
 
-    async def imports(self, workspace_id: int, before_id: int | None = None, limit: int = 50) -> tuple[Import, ...]:
+    async def page(self, workspace_id: int, before_id: int | None = None, limit: int = 50) -> tuple[Import, ...]:
         query = select(imports).where(imports.c.workspace_id == workspace_id)
         if before_id is not None:
             query = query.where(imports.c.id < before_id)
@@ -59,7 +60,7 @@ class SqlImports:
             rows = await connection.execute(query.order_by(imports.c.id.desc()).limit(limit))
             return tuple(_import_of(row) for row in rows)
 
-    async def queue_import(
+    async def queue(
         self, workspace_id: int, import_id: int, list_id: int | None, mapping: Mapping[str, str],
         options: Mapping[str, Any],
     ) -> Import:
@@ -81,7 +82,7 @@ class SqlImports:
                 raise ConflictError(f"This import is {current.state} already; nothing was changed.")
             return current
 
-    async def claim_import(self, now: datetime, stale_before: datetime) -> Import | None:
+    async def claim(self, now: datetime, stale_before: datetime) -> Import | None:
         of = imports.c
         async with self._database.write() as connection:
             found = await connection.execute(
@@ -99,7 +100,7 @@ class SqlImports:
             )
             return await _read(connection, row.workspace_id, row.id)
 
-    async def apply_import_chunk(self, claimed: Import, chunk: ImportChunk, now: datetime) -> Import:
+    async def apply(self, claimed: Import, chunk: ImportChunk, now: datetime) -> Import:
         of = imports.c
         async with self._database.write() as connection:
             # The cursor is the fence: whoever still believes in an older one writes nothing.
@@ -143,7 +144,7 @@ class SqlImports:
         return await upsert_contacts(
             connection, self._database.dialect, claimed.workspace_id, chunk.rows, source, now, subscribing)
 
-    async def release_import(self, claimed: Import) -> None:
+    async def release(self, claimed: Import) -> None:
         async with self._database.write() as connection:
             await connection.execute(
                 update(imports).values(state=ImportState.QUEUED.value)
@@ -151,7 +152,7 @@ class SqlImports:
                        imports.c.state == ImportState.RUNNING.value, imports.c.bytes_read == claimed.bytes_read)
             )
 
-    async def fail_import(self, claimed: Import, error: str, now: datetime) -> None:
+    async def fail(self, claimed: Import, error: str, now: datetime) -> None:
         async with self._database.write() as connection:
             await connection.execute(
                 update(imports).values(state=ImportState.FAILED.value, error=error, finished_at=now)

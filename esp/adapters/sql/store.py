@@ -6,6 +6,7 @@ from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.domains import SqlDomains
 from esp.adapters.sql.engagement import SqlEngagement
+from esp.adapters.sql.imports import SqlImports
 from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.mailroom import SqlMailroom
 from esp.adapters.sql.migrate import migrate
@@ -16,6 +17,7 @@ from esp.ports.campaigns import Campaigns
 from esp.ports.contacts import Contacts
 from esp.ports.domains import Domains
 from esp.ports.engagement import Engagement
+from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
@@ -32,6 +34,7 @@ class SqlStore:
         self.contacts: Contacts = SqlContacts(database)
         self.domains: Domains = SqlDomains(database)
         self.engagement: Engagement = SqlEngagement(database)
+        self.imports: Imports = SqlImports(database)
         self.ledger: Ledger = SqlLedger(database)
         self.mailroom: Mailroom = SqlMailroom(database)
         self.outbox: Outbox = SqlOutbox(database, batch_size)
