@@ -25,3 +25,7 @@ class ExclusionReason(StrEnum):
     SUPPRESSED_COMPLAINT = "suppressed_complaint"
     SUPPRESSED_MANUAL = "suppressed_manual"
     EXCLUDED_LIST = "excluded_list"
+    PAUSED = "paused"  # their own wish: nothing until a date
+    TOPIC_DECLINED = "topic_declined"  # their own wish: nothing about this
+    DIGEST = "digest"  # their own wish: it is kept for their next digest
+    ERASED = "erased"  # they had their data erased; only a keyed hash of the address is left

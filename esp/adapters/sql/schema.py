@@ -109,6 +109,7 @@ memberships = Table(
     Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
     Column("user_id", Id, ForeignKey("users.id"), primary_key=True),
     _text("role", "owner"),
+    _at("disabled_at", True),  # barred from this workspace; what a user does elsewhere is nobody's business here
 )
 
 sessions = Table(
@@ -146,6 +147,8 @@ lists = Table(
     _text("handle"),  # the stable first label of its List-Id
     _count("subscribed_count"), _count("unsubscribed_count"),  # rollups, kept in the transaction that changes them
     _at("created_at"), _at("archived_at", True),
+    # Added by 0006; what 0002 to 0005 add stands above these.
+    _text("archive", "off"), _flag("archive_indexed"), _flag("tracking", True),
     UniqueConstraint("workspace_id", "handle"),
 )
 
@@ -184,6 +187,7 @@ consents = Table(
     Column("contact_id", Id, ForeignKey("contacts.id"), nullable=False, index=True),
     Column("list_id", Id, ForeignKey("lists.id"), nullable=True),
     _text("action"), _at("at"), _text("source"), _text("actor"), _text("ip"), _text("user_agent"), _text("wording"),
+    Column("wording_id", Id, nullable=True),  # which version of the list's words; the text itself stands in wording
 )
 
 suppressions = Table(
@@ -315,6 +319,139 @@ suppression_changes = Table(
     Index("ix_suppression_changes_workspace_id_id", "workspace_id", "id"),
 )
 
+# ---- what recipients choose ------------------------------------------------------------------------------------------
+
+topics = Table(
+    "topics", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("description"), _count("position"),
+    _at("created_at"), _at("archived_at", True),
+    UniqueConstraint("workspace_id", "name"),
+)
+
+# Only those who chose something have a row; everybody else gets each mail and is counted like the others.
+contact_preferences = Table(
+    "contact_preferences", metadata,
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    _workspace(),
+    _text("frequency", "each"),  # of whatever has no topic of which they said something else
+    _at("paused_until", True), _flag("tracking_off"), _at("changed_at"),
+)
+
+contact_topics = Table(
+    "contact_topics", metadata,
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("topic_id", Id, ForeignKey("topics.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    _workspace(), _text("frequency", "each"),
+    Index("ix_contact_topics_topic_id", "topic_id"),
+)
+
+# A mail that waits for somebody's digest: written with the suppressed delivery, given to one digest, once.
+digest_items = Table(
+    "digest_items", metadata, _id(), _workspace(),
+    Column("contact_id", Id, nullable=False),
+    Column("campaign_id", Id, nullable=False), Column("delivery_id", Id, nullable=False, unique=True),
+    _at("at"), Column("digest_id", Id, nullable=True),  # the campaign that is the digest
+    Index("ix_digest_items_open", "workspace_id", "at", "contact_id", sqlite_where=text("digest_id IS NULL"),
+          postgresql_where=text("digest_id IS NULL")),
+    Index("ix_digest_items_digest_id", "digest_id", "contact_id"),
+    Index("ix_digest_items_contact_id", "contact_id"),
+)
+
+# One row a digest that was made: what keeps two schedulers, or a restart, from making it twice.
+digests = Table(
+    "digests", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("cadence", String(8), primary_key=True),
+    Column("period", String(16), primary_key=True),  # the day or the Monday, in the workspace's time zone
+    Column("campaign_id", Id, nullable=True), _at("made_at"),
+)
+
+# Keyed hashes of erased addresses: enough to know them again, not enough to know them.
+erased_addresses = Table(
+    "erased_addresses", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    _at("at"),
+)
+
+# ---- permission ------------------------------------------------------------------------------------------------------
+
+# How people come onto a list. A list without a row is private and confirmed (double opt-in).
+list_signups = Table(
+    "list_signups", metadata,
+    Column("list_id", Id, ForeignKey("lists.id"), primary_key=True),
+    _workspace(),
+    _text("opt_in", "double"), _flag("public"),
+    _text("language"),  # of its pages and mails; empty: the reader's
+    Column("fields", Json, nullable=False, server_default="[]"),  # asked by the form: [{key, required}]
+    Column("texts", Json, nullable=False, server_default="{}"),  # language, then consent, welcome_subject, welcome
+    _flag("welcome"),
+    _text("command"),  # first part of its command addresses; empty: the list's handle
+    Column("domain_id", Id, ForeignKey("sending_domains.id"), nullable=True), _text("from_name"),
+    Index("ix_list_signups_workspace_id", "workspace_id"),
+)
+
+# What people agreed to, word for word: a new version whenever a list's words change.
+wordings = Table(
+    "wordings", metadata, _id(), _workspace(),
+    Column("list_id", Id, ForeignKey("lists.id"), nullable=False),
+    Column("language", String(8), nullable=False), Column("version", Integer, nullable=False),
+    Column("hash", String(64), nullable=False), _text("text"), _at("created_at"),
+    UniqueConstraint("list_id", "language", "hash"),
+)
+
+public_pages = Table(
+    "public_pages", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("handle", Text, nullable=False, unique=True),  # first part of its pages' addresses
+    _text("accent"), _text("logo_type"), _text("logo_hash"), Column("logo", LargeBinary, nullable=True),
+    Column("words", Json, nullable=False, server_default="{}"),  # language, then key
+    Column("origins", Json, nullable=False, server_default="[]"),  # websites that may use the form by script
+    _flag("indexed"),
+)
+
+signup_pages = Table(
+    "signup_pages", metadata, _id(), _public_id(), _workspace(),
+    _text("handle"), _text("title"), _text("intro"), _text("language"),
+    Column("list_ids", Json, nullable=False, server_default="[]"),
+    _at("created_at"),
+    UniqueConstraint("workspace_id", "handle"),
+)
+
+# Requests to come or to go that the person has yet to confirm; deleted when they are over, for consents keep the facts.
+signups = Table(
+    "signups", metadata, _id(), _public_id(), _workspace(),
+    _text("action", "subscribe"), _text("email"), Column("email_key", Key, nullable=False, server_default=""),
+    _text("domain"), _text("language"),
+    Column("list_ids", Json, nullable=False, server_default="[]"),
+    Column("wordings", Json, nullable=False, server_default="{}"),  # wording id by list id
+    Column("fields", Json, nullable=False, server_default="{}"),
+    _text("channel"), _text("source"), _text("ip"), _text("user_agent"), _flag("proven"),
+    _text("state", "new"), _text("reason"),
+    Column("contact_id", Id, nullable=True), Column("message_id", Id, nullable=True),
+    _at("created_at"), _at("expires_at"), _at("ended_at", True),
+    Index("ix_signups_state_id", "state", "id"),
+    Index("ix_signups_workspace_id_email_key", "workspace_id", "email_key"),
+    Index("ix_signups_expires_at", "expires_at"),
+)
+
+# How much of a kind there was in a window of time; the key is a keyed hash, so that no address is kept for it.
+signup_counts = Table(
+    "signup_counts", metadata,
+    Column("key", String(64), primary_key=True),
+    _at("until"), _count("n"),
+    Index("ix_signup_counts_until", "until"),
+)
+
+# A whole message to one person, as it will be signed and sent; its delivery has minus its id for a contact, because one
+# person may get several of the hidden campaign that carries them.
+messages = Table(
+    "messages", metadata, _id(), _public_id(), _workspace(),
+    Column("delivery_id", Id, nullable=True, unique=True), Column("contact_id", Id, nullable=True),
+    _text("kind"), _text("subject"), Column("raw", LargeBinary, nullable=False), _at("created_at"),
+    Index("ix_messages_contact_id", "contact_id", "id"),
+)
+
 # ---- campaigns ------------------------------------------------------------------------------------------------------
 
 campaigns = Table(
@@ -332,6 +469,10 @@ campaigns = Table(
     _count("version"),
     Column("test_of", Id, nullable=True),  # a test send: a hidden campaign of one delivery, to no contact
     Column("sample", Json, nullable=False, server_default="{}"),  # its merge fields
+    _text("stream", "broadcast"),  # or transactional: a hidden one that single messages are sent and counted by
+    # Added by 0006; what 0002 to 0005 add stands above these.
+    Column("topic_id", Id, nullable=True), _flag("in_archive", True),
+    _text("digest"),  # daily or weekly: this campaign is a digest, which gathers others
     Index("ix_campaigns_workspace_id_id", "workspace_id", "id"),
     Index("ix_campaigns_open", "state", "scheduled_at"),
 )
