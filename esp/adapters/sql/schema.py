@@ -452,6 +452,31 @@ messages = Table(
     Index("ix_messages_contact_id", "contact_id", "id"),
 )
 
+# ---- segments -------------------------------------------------------------------------------------------------------
+
+segments = Table(
+    "segments", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("description"),
+    Column("rule", Json, nullable=False),  # esp.model.segment_json
+    Column("counted", Id, nullable=True), _at("counted_at", True),  # the last count, to be shown until the next is made
+    _at("created_at"), _at("updated_at"),
+    UniqueConstraint("workspace_id", "name"),
+)
+
+segment_snapshots = Table(
+    "segment_snapshots", metadata, _id(), _workspace(),
+    Column("segment_id", Id, ForeignKey("segments.id", ondelete="SET NULL"), nullable=True, index=True),
+    _text("name"), Column("rule", Json, nullable=False), _count("size"), _at("created_at"),
+)
+
+segment_members = Table(
+    "segment_members", metadata, _workspace(),
+    Column("snapshot_id", Id, ForeignKey("segment_snapshots.id", ondelete="CASCADE"), primary_key=True,
+           autoincrement=False),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Index("ix_segment_members_contact_id", "contact_id"),
+)
+
 # ---- campaigns ------------------------------------------------------------------------------------------------------
 
 campaigns = Table(
@@ -469,6 +494,10 @@ campaigns = Table(
     _count("version"),
     Column("test_of", Id, nullable=True),  # a test send: a hidden campaign of one delivery, to no contact
     Column("sample", Json, nullable=False, server_default="{}"),  # its merge fields
+    # Of the people on the included lists only those in one of these segments, and none of those; frozen at the start.
+    Column("include_segments", Json, nullable=False, server_default="[]"),
+    Column("exclude_segments", Json, nullable=False, server_default="[]"),
+    Column("segment_rules", Json, nullable=True),
     _text("stream", "broadcast"),  # or transactional: a hidden one that single messages are sent and counted by
     # Added by 0006; what 0002 to 0005 add stands above these.
     Column("topic_id", Id, nullable=True), _flag("in_archive", True),
@@ -526,6 +555,12 @@ deliveries = Table(
     *(Index(f"ix_deliveries_{mark}", "campaign_id", "id", "provider", sqlite_where=text(f"{mark}_at IS NOT NULL"),
             postgresql_where=text(f"{mark}_at IS NOT NULL"))
       for mark in ("opened", "machine_opened", "clicked", "machine_clicked", "unsubscribed", "complained")),
+    # Who opened or clicked anything, when: for segments, read from the index alone.
+    *(Index(f"ix_deliveries_people_{mark}", "workspace_id", f"{mark}_at", "contact_id",
+            sqlite_where=text(f"{mark}_at IS NOT NULL"), postgresql_where=text(f"{mark}_at IS NOT NULL"))
+      for mark in ("opened", "clicked")),
+    Index("ix_deliveries_people_bounced", "workspace_id", "ended_at", "contact_id",
+          sqlite_where=text("state = 'bounced'"), postgresql_where=text("state = 'bounced'")),
 )
 
 events = Table(
