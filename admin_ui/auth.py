@@ -93,14 +93,14 @@ def _hashed(token: str) -> str:
 async def check_login(
     app: App, passwords: Passwords, throttle: LoginThrottle, ip: str, email: str, password: str
 ) -> User | None:
-    """The user, or None: unknown, wrong, disabled and too many tries look alike, and cost alike."""
+    """The user, or None: unknown, wrong and too many tries look alike, and cost alike."""
     email = email.strip().lower()[:320]
     now = app.clock.monotonic()
     refused = throttle.refuses(ip, email, now)
     throttle.record(ip, email, now)  # before the slow part, so that a hundred guesses at once are counted too
     known = await app.store.accounts.credentials(email)
     right = await passwords.matches(known.password_hash if known else None, password)
-    if known and right and not refused and known.user.disabled_at is None:
+    if known and right and not refused:
         throttle.forgive(ip, email)
         return known.user
     return None

@@ -79,7 +79,7 @@ async def enable(page: Page) -> web.Response:
 async def reset_password(page: Page) -> web.Response:
     """A new password, shown once. Refused for people of other workspaces too: this owner may not open those."""
     member = await _member(page)
-    if len(await page.app.store.accounts.workspaces_of(member.user.id)) > 1:
+    if len(await page.app.store.accounts.workspaces_of(member.user.id, barred=True)) > 1:
         raise ConflictError(_("This person works in another workspace too and must change the password themselves."))
     password = new_password()
     await set_password(page.app, page.passwords, member.user, password)

@@ -57,11 +57,11 @@ def list_users(workspace: WorkspaceOption = "", config: ConfigOption = None, as_
             members = await it.store.accounts.members((await the_workspace(it, workspace)).id)
         if as_json:
             print_json([{"id": m.user.id, "email": m.user.email, "name": m.user.name, "role": m.role,
-                         "disabled": m.user.disabled_at is not None} for m in members])
+                         "disabled": m.disabled_at is not None} for m in members])
             return
         table = Table("Address", "Name", "Role", "")
         for m in members:
-            table.add_row(m.user.email, m.user.name, m.role, "barred" if m.user.disabled_at else "")
+            table.add_row(m.user.email, m.user.name, m.role, "barred" if m.disabled_at else "")
         out.print(table)
 
     run(main())

@@ -36,15 +36,15 @@ class User:
     name: str
     language: str
     created_at: datetime
-    disabled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A user in one workspace."""
+    """A user in one workspace; ``disabled_at`` where they are barred from it."""
 
     user: User
     role: Role
+    disabled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A valid login: the user is not disabled and belongs to the workspace."""
+    """A valid login: the user belongs to the workspace and is not barred from it."""
 
     token_hash: str
     user: User
@@ -120,7 +120,9 @@ class Accounts(Protocol):
         """All, oldest first."""
         ...
 
-    async def workspaces_of(self, user_id: int) -> tuple[Workspace, ...]: ...
+    async def workspaces_of(self, user_id: int, *, barred: bool = False) -> tuple[Workspace, ...]:
+        """Where this user may work; with ``barred`` also where they belong but may not."""
+        ...
 
     async def update_workspace(
         self, workspace_id: int, *, name: str, postal_address: str, language: str, time_zone: str
@@ -139,11 +141,12 @@ class Accounts(Protocol):
         ...
 
     async def set_disabled(self, workspace_id: int, user_id: int, at: datetime | None) -> None:
-        """Bar a user (logging them out everywhere) or let them in again; ConflictError for the last active owner."""
+        """Bar a user from this workspace (ending their sessions in it) or let them in again; what they do in other
+        workspaces is nobody's business here. ConflictError for the last active owner."""
         ...
 
     async def credentials(self, email: str) -> Credentials | None:
-        """By lower-case address; also of a disabled user, whom the caller must refuse."""
+        """By lower-case address; also of somebody barred everywhere, who has no ``workspaces_of``."""
         ...
 
     async def set_password(self, user_id: int, password_hash: str, *, keep_session: str | None = None) -> None:
@@ -157,7 +160,7 @@ class Accounts(Protocol):
     async def open_session(self, session: NewSession) -> None: ...
 
     async def session(self, token_hash: str, now: datetime) -> Session | None:
-        """The valid session, or None: expired, closed, user disabled or no longer a member."""
+        """The valid session, or None: expired, closed, user barred or no longer a member."""
         ...
 
     async def touch_session(self, token_hash: str, seen_at: datetime, expires_at: datetime) -> None: ...

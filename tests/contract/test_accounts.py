@@ -53,9 +53,33 @@ async def test_members_are_those_of_one_workspace(accounts: SqlAccounts) -> None
     with pytest.raises(NotFoundError):
         await accounts.member(second.id, user.public_id)
     await accounts.set_disabled(second.id, user.id, NOW)  # not theirs: nothing happens
-    assert (await accounts.member(first.id, user.public_id)).user.disabled_at is None
+    assert (await accounts.member(first.id, user.public_id)).disabled_at is None
     await accounts.join(second.id, user.id, Role.MEMBER)
     assert (await accounts.member(second.id, user.public_id)).role is Role.MEMBER
+
+
+async def test_who_is_barred_here_works_on_elsewhere(accounts: SqlAccounts) -> None:
+    """An owner bars people from the own workspace only: barring on the whole server would reach into others'."""
+    here, there = await accounts.create_workspace("A", "", NOW), await accounts.create_workspace("B", "", NOW)
+    for number, workspace in enumerate((here, there)):
+        await accounts.create_user(workspace.id, f"owner{number}@melati.example", "O", "hash", Role.OWNER, NOW)
+    user = await accounts.create_user(here.id, "sri@melati.example", "Sri", "hash", Role.MEMBER, NOW)
+    await accounts.join(there.id, user.id, Role.OWNER)
+    assert await opened(accounts, "here", user.id, here.id)
+    assert await opened(accounts, "there", user.id, there.id)
+    await accounts.set_disabled(here.id, user.id, NOW)
+    assert await accounts.session("here", NOW) is None
+    assert await accounts.session("there", NOW) is not None
+    assert (await accounts.member(here.id, user.public_id)).disabled_at == NOW
+    assert (await accounts.member(there.id, user.public_id)).disabled_at is None
+    assert await accounts.workspaces_of(user.id) == (there,)
+    assert await accounts.workspaces_of(user.id, barred=True) == (here, there)
+    with pytest.raises(NotFoundError):
+        await accounts.switch_workspace("there", user.id, here.id)
+    assert await opened(accounts, "again", user.id, here.id) is None
+    await accounts.set_disabled(here.id, user.id, None)
+    assert await accounts.workspaces_of(user.id) == (here, there)
+    assert await accounts.session("here", NOW) is None, "ended, and not only barred for a while"
 
 
 async def test_the_last_active_owner_stays(accounts: SqlAccounts) -> None:

@@ -199,6 +199,22 @@ async def test_a_disabled_user_is_out_at_once(house: House) -> None:
     assert (await rini.get("/settings/team")).headers["Location"].startswith("/login")
 
 
+async def test_an_owner_reaches_nobody_in_another_workspace(house: House) -> None:
+    """Not by barring, and not by a new password for somebody who is barred here and works elsewhere."""
+    owner = await house.owner()
+    accounts = house.app.store.accounts
+    await house.app.store.accounts.create_workspace("Elsewhere", "", house.clock.now())
+    rini = await accounts.create_user(
+        2, "rini@melati.example", "Rini", await house.passwords.hash(PASSWORD), Role.OWNER, house.clock.now())
+    await accounts.join(1, rini.id, Role.MEMBER)
+    sri = await house.logged_in(owner.user.email)
+    assert (await sri.submit(f"/settings/team/{rini.public_id}/disable", {}, page="/settings/team")).status == 303
+    assert (await sri.submit(f"/settings/team/{rini.public_id}/password", {}, page="/settings/team")).status == 409
+    there = await house.logged_in("rini@melati.example")
+    assert (await there.get("/settings/account")).status == 200
+    assert [one.id for one in await accounts.workspaces_of(rini.id)] == [2]
+
+
 async def test_an_idle_session_ends_and_a_used_one_lives_on(house: House) -> None:
     await house.owner()
     used, idle = await house.logged_in(), await house.logged_in()

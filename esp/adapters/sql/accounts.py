@@ -20,7 +20,7 @@ LAST_OWNER: Final = (
 
 _USER: Final = (
     users.c.id, users.c.public_id, users.c.email, users.c.name, users.c.language,
-    users.c.created_at, users.c.disabled_at,
+    users.c.created_at,
 )
 _WORKSPACE: Final = (
     workspaces.c.id, workspaces.c.public_id, workspaces.c.name, workspaces.c.postal_address,
@@ -33,7 +33,11 @@ _SESSION: Final = (
 
 
 def _user(row: Row[Any] | tuple[Any, ...]) -> User:
-    return User(*row[:7])
+    return User(*row[:6])
+
+
+def _member(row: Any) -> Member:
+    return Member(_user(row), Role(row[6]), row[7])
 
 
 def _workspace(row: Row[Any] | tuple[Any, ...]) -> Workspace:
@@ -42,15 +46,15 @@ def _workspace(row: Row[Any] | tuple[Any, ...]) -> Workspace:
 
 def _session(row: Row[Any]) -> Session:
     values = tuple(row)
-    token_hash, csrf, ip, agent, created, seen, expires, role = values[14:]
+    token_hash, csrf, ip, agent, created, seen, expires, role = values[13:]
     return Session(
-        token_hash=token_hash, user=_user(values), workspace=_workspace(values[7:]), role=Role(role),
+        token_hash=token_hash, user=_user(values), workspace=_workspace(values[6:]), role=Role(role),
         csrf=csrf, ip=ip, user_agent=agent, created_at=created, seen_at=seen, expires_at=expires,
     )
 
 
 def _valid_sessions(now: datetime) -> Select[Any]:
-    """Sessions that count: not over, of a user who may log in and who still belongs to the workspace."""
+    """Sessions that count: not over, of a user who still belongs to the workspace and is not barred from it."""
     return (
         select(*_USER, *_WORKSPACE, *_SESSION)
         .join_from(sessions, users, users.c.id == sessions.c.user_id)
@@ -59,7 +63,7 @@ def _valid_sessions(now: datetime) -> Select[Any]:
             memberships,
             (memberships.c.workspace_id == sessions.c.workspace_id) & (memberships.c.user_id == users.c.id),
         )
-        .where(sessions.c.expires_at > now, users.c.disabled_at.is_(None))
+        .where(sessions.c.expires_at > now, memberships.c.disabled_at.is_(None))
     )
 
 
@@ -118,8 +122,10 @@ class SqlAccounts:
             rows = (await connection.execute(select(*_WORKSPACE).order_by(workspaces.c.id))).all()
         return tuple(map(_workspace, rows))
 
-    async def workspaces_of(self, user_id: int) -> tuple[Workspace, ...]:
+    async def workspaces_of(self, user_id: int, *, barred: bool = False) -> tuple[Workspace, ...]:
         query = select(*_WORKSPACE).join_from(workspaces, memberships).where(memberships.c.user_id == user_id)
+        if not barred:
+            query = query.where(memberships.c.disabled_at.is_(None))
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(workspaces.c.id))).all()
         return tuple(map(_workspace, rows))
@@ -132,20 +138,20 @@ class SqlAccounts:
                 name=name, postal_address=postal_address, language=language, time_zone=time_zone))
 
     async def members(self, workspace_id: int) -> tuple[Member, ...]:
-        query = select(*_USER, memberships.c.role).join_from(users, memberships)
+        query = select(*_USER, memberships.c.role, memberships.c.disabled_at).join_from(users, memberships)
         query = query.where(memberships.c.workspace_id == workspace_id).order_by(users.c.id)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return tuple(Member(_user(row), Role(row[7])) for row in rows)
+        return tuple(map(_member, rows))
 
     async def member(self, workspace_id: int, public_id: str) -> Member:
-        query = select(*_USER, memberships.c.role).join_from(users, memberships)
+        query = select(*_USER, memberships.c.role, memberships.c.disabled_at).join_from(users, memberships)
         query = query.where(memberships.c.workspace_id == workspace_id, users.c.public_id == public_id)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
             raise NotFoundError("There is no such person in this workspace.")
-        return Member(_user(row), Role(row[7]))
+        return _member(row)
 
     async def set_role(self, workspace_id: int, user_id: int, role: Role) -> None:
         async with self._database.write() as connection:
@@ -155,19 +161,19 @@ class SqlAccounts:
                 memberships.c.workspace_id == workspace_id, memberships.c.user_id == user_id).values(role=role))
 
     async def set_disabled(self, workspace_id: int, user_id: int, at: datetime | None) -> None:
-        belongs = select(memberships.c.user_id).where(
-            memberships.c.workspace_id == workspace_id, memberships.c.user_id == user_id)
         async with self._database.write() as connection:
             if at is not None:
                 await self._keep_an_owner(connection, workspace_id, user_id)
-            await connection.execute(update(users).where(users.c.id.in_(belongs)).values(disabled_at=at))
-            await connection.execute(delete(sessions).where(sessions.c.user_id.in_(belongs)))
+            await connection.execute(update(memberships).where(
+                memberships.c.workspace_id == workspace_id, memberships.c.user_id == user_id).values(disabled_at=at))
+            await connection.execute(delete(sessions).where(
+                sessions.c.workspace_id == workspace_id, sessions.c.user_id == user_id))
 
     async def credentials(self, email: str) -> Credentials | None:
         async with self._database.read() as connection:
             query = select(*_USER, users.c.password_hash).where(users.c.email == email)
             row = (await connection.execute(query)).first()
-        return None if row is None else Credentials(_user(row), row[7])
+        return None if row is None else Credentials(_user(row), row[6])
 
     async def set_password(self, user_id: int, password_hash: str, *, keep_session: str | None = None) -> None:
         async with self._database.write() as connection:
@@ -202,7 +208,8 @@ class SqlAccounts:
 
     async def switch_workspace(self, token_hash: str, user_id: int, workspace_id: int) -> None:
         belongs = select(memberships.c.user_id).where(
-            memberships.c.workspace_id == workspace_id, memberships.c.user_id == user_id).exists()
+            memberships.c.workspace_id == workspace_id, memberships.c.user_id == user_id,
+            memberships.c.disabled_at.is_(None)).exists()
         async with self._database.write() as connection:
             done = await connection.execute(update(sessions).where(
                 sessions.c.token_hash == token_hash, sessions.c.user_id == user_id, belongs,
@@ -250,7 +257,7 @@ class SqlAccounts:
         ).returning(users.c.id))
         user_id = done.scalar_one()
         await connection.execute(insert(memberships).values(workspace_id=workspace_id, user_id=user_id, role=role))
-        return User(user_id, public_id, email, name, "en", at, None)
+        return User(user_id, public_id, email, name, "en", at)
 
     @staticmethod
     async def _keep_an_owner(connection: AsyncConnection, workspace_id: int, leaving: int) -> None:
@@ -259,7 +266,7 @@ class SqlAccounts:
         query = (
             select(users.c.id).join_from(users, memberships)
             .where(memberships.c.workspace_id == workspace_id, memberships.c.role == Role.OWNER)
-            .where(users.c.disabled_at.is_(None))
+            .where(memberships.c.disabled_at.is_(None))
             .order_by(users.c.id).with_for_update()
         )
         owners = set((await connection.execute(query)).scalars())
