@@ -81,6 +81,20 @@ async def test_people_are_paged_by_key(seed: Seed, sri: Browser) -> None:
     assert len(found) == len(set(found)) == 300
 
 
+async def test_the_page_of_everybody_behind_a_figure_tells_what_happened(seed: Seed, sri: Browser) -> None:
+    """One person of each figure: their timelines hold every kind of event that a campaign writes."""
+    assert seed.sent
+    told = {"delivered": "Delivered", "bounced": "Bounced", "opened": "Opened", "clicked": "Clicked",
+            "unsubscribed": "Unsubscribed", "complained": "Marked as spam"}
+    for metric, words in told.items():
+        await sri.get(f"/campaigns/{seed.sent.id}/people?metric={metric}")
+        person = re.search(r'href="(/contacts/\d+)"', sri.last)
+        assert person, metric
+        assert (await sri.get(person[1])).status == 200, metric
+        timeline = sri.last.split('class="timeline"')[1].split("</ol>")[0]
+        assert f"<strong>{words}</strong>" in timeline, metric
+
+
 async def test_a_figure_there_is_not_is_not_found(seed: Seed, sri: Browser) -> None:
     assert seed.sent
     assert (await sri.get(f"/campaigns/{seed.sent.id}/people?metric=nonsense")).status == 404
