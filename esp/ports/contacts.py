@@ -169,11 +169,12 @@ class Contacts(Protocol):
 
     async def search(
         self, workspace_id: int, prefix: str = "", list_id: int | None = None, after: str | None = None,
-        limit: int = 50,
+        limit: int = 50, *, tag_id: int | None = None, state: SubscriptionState | None = None,
     ) -> ContactPage:
         """Contacts whose address, name or last name begins with ``prefix`` (any case); empty: all, newest first.
 
-        With ``list_id`` only those subscribed to it. Raises InputError for a key that ``next`` never was.
+        With ``list_id`` only those subscribed to it, or in ``state`` on it; ``state`` alone means on any list; with
+        ``tag_id`` only those with the tag. Raises InputError for a key that ``next`` never was.
         """
         ...
 

@@ -41,7 +41,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Two contacts to become one: ``kept`` stays, with ``standard`` and ``fields`` as they were chosen."""
+    """Two contacts to become one: the address of ``kept`` stays, with ``standard`` and ``fields`` as chosen."""
 
     kept: int
     gone: int
@@ -110,6 +110,15 @@ class People(Protocol):
         """Newest first."""
         ...
 
+    # ---- one person, edited
+    async def save(
+        self, workspace_id: int, contact_id: int, standard: Mapping[str, str], fields: Mapping[str, Any], actor: str,
+        now: datetime,
+    ) -> bool:
+        """Set the standard fields given and the own fields by key (None removes a value), with one line in the
+        timeline naming what changed; False where everything was so already."""
+        ...
+
     # ---- changes
     async def record_change(
         self, workspace_id: int, contact_id: int, kind: str, actor: str, detail: Mapping[str, Any], now: datetime,
@@ -119,9 +128,10 @@ class People(Protocol):
 
     # ---- two who are one
     async def merge(self, workspace_id: int, merge: Merge, actor: str, now: datetime) -> Contact:
-        """Move everything of ``gone`` to ``kept`` in one transaction; the strictest permission of the two wins.
+        """Put everything of the two into one contact in one transaction; the stricter permission wins.
 
-        Raises NotFoundError, ConflictError where they are the same.
+        The contact that stays may have either's id; the other id leads to it (``merged_into``). Raises NotFoundError,
+        and ConflictError where they are the same.
         """
         ...
 

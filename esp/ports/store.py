@@ -11,7 +11,9 @@ from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
+from esp.ports.people import People
 from esp.ports.reports import Reports
+from esp.ports.signup import Signups
 
 
 class Store(Protocol):
@@ -26,7 +28,9 @@ class Store(Protocol):
     ledger: Ledger
     mailroom: Mailroom
     outbox: Outbox
+    people: People
     reports: Reports
+    signups: Signups
 
     async def check(self) -> None:
         """Raises DependencyError where the database does not answer."""

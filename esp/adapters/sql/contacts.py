@@ -9,8 +9,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import consents, contacts, imports, lists, subscriptions, suppressions
-from esp.adapters.sql.search import contact_of, find_by_prefix, list_newest
+from esp.adapters.sql.schema import (
+    bulk_changes,
+    consents,
+    contact_fields,
+    contacts,
+    hygiene_findings,
+    imports,
+    lists,
+    subscriptions,
+    suppressions,
+)
+from esp.adapters.sql.search import contact_of, find_by_prefix, list_newest, narrowed
+from esp.adapters.sql.tags import read_tag
 from esp.adapters.sql.timeline import read_timeline
 from esp.adapters.sql.upsert import add_to_counters, lock_list, upsert_contacts
 from esp.errors import ConflictError, NotFoundError
@@ -129,15 +140,18 @@ class SqlContacts:
 
     async def search(
         self, workspace_id: int, prefix: str = "", list_id: int | None = None, after: str | None = None,
-        limit: int = 50,
+        limit: int = 50, *, tag_id: int | None = None, state: SubscriptionState | None = None,
     ) -> ContactPage:
         async with self._database.read() as connection:
             if list_id is not None:
                 await _read_list(connection, workspace_id, list_id)
+            if tag_id is not None:
+                await read_tag(connection, workspace_id, tag_id)
             key = prefix.replace("\0", "").strip().casefold()
             if key:
-                return await find_by_prefix(connection, workspace_id, key, list_id, after, limit)
-            return await list_newest(connection, workspace_id, list_id, after, limit)
+                demands = narrowed(list_id, tag_id, state)
+                return await find_by_prefix(connection, workspace_id, key, demands, after, limit)
+            return await list_newest(connection, workspace_id, list_id, tag_id, state, after, limit)
 
     async def sample(self, workspace_id: int, list_ids: Sequence[int]) -> Contact | None:
         of = subscriptions.c
@@ -152,8 +166,12 @@ class SqlContacts:
             return None if row is None else contact_of(row)
 
     async def field_names(self, workspace_id: int) -> frozenset[str]:
-        names: set[str] = set()
         async with self._database.read() as connection:
+            defined = await connection.execute(
+                select(contact_fields.c.key, contact_fields.c.archived_at)
+                .where(contact_fields.c.workspace_id == workspace_id))
+            own = {row.key: row.archived_at for row in defined}
+            names = set(own)
             mappings = await connection.execute(
                 select(imports.c.mapping).where(imports.c.workspace_id == workspace_id)
                 .order_by(imports.c.id.desc()).limit(50)
@@ -166,7 +184,8 @@ class SqlContacts:
             )
             for fields in newest.scalars():
                 names.update(fields)
-        return frozenset(names - {"", "email", *STANDARD_FIELDS})
+        archived = {key for key, at in own.items() if at is not None}
+        return frozenset(names - archived - {"", "email", *STANDARD_FIELDS})
 
     async def delete(self, workspace_id: int, contact_id: int) -> None:
         async with self._database.write() as connection:
@@ -175,7 +194,8 @@ class SqlContacts:
             found = await connection.execute(select(of.list_id).where(of.contact_id == contact_id).order_by(of.list_id))
             for list_id in found.scalars().all():
                 await self._change_subscription(connection, workspace_id, contact_id, list_id, None, None)
-            await connection.execute(delete(consents).where(consents.c.contact_id == contact_id))
+            for table in (consents, bulk_changes, hygiene_findings):
+                await connection.execute(delete(table).where(table.c.contact_id == contact_id))
             await connection.execute(delete(contacts).where(contacts.c.id == contact_id))
 
     # ---- subscriptions and consents

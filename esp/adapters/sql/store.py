@@ -11,7 +11,9 @@ from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.mailroom import SqlMailroom
 from esp.adapters.sql.migrate import migrate
 from esp.adapters.sql.outbox import SqlOutbox
+from esp.adapters.sql.people_store import SqlPeople
 from esp.adapters.sql.reports import SqlReports
+from esp.adapters.sql.signup import SqlSignups
 from esp.ports.accounts import Accounts
 from esp.ports.campaigns import Campaigns
 from esp.ports.contacts import Contacts
@@ -21,7 +23,9 @@ from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
+from esp.ports.people import People
 from esp.ports.reports import Reports
+from esp.ports.signup import Signups
 
 
 class SqlStore:
@@ -38,7 +42,9 @@ class SqlStore:
         self.ledger: Ledger = SqlLedger(database)
         self.mailroom: Mailroom = SqlMailroom(database)
         self.outbox: Outbox = SqlOutbox(database, batch_size)
+        self.people: People = SqlPeople(database)
         self.reports: Reports = SqlReports(database)
+        self.signups: Signups = SqlSignups(database)
 
     async def check(self) -> None:
         """Raises DependencyError where the database does not answer."""

@@ -1,24 +1,42 @@
-"""One contact's timeline in SQL: deliveries, events and consents, each read by its own key, merged newest first."""
+"""One contact's timeline in SQL: deliveries, events, consents, notes, changes and bulk actions, merged newest first.
 
+Each is read by its own key, of which a place in the timeline holds one each.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from esp.adapters.sql.schema import campaigns, consents, deliveries, events, lists
+from esp.adapters.sql.schema import (
+    bulk_actions,
+    bulk_changes,
+    campaigns,
+    consents,
+    contact_changes,
+    contact_notes,
+    contact_redirects,
+    deliveries,
+    events,
+    lists,
+)
 from esp.errors import InputError
 from esp.model.delivery import DeliveryState
 from esp.ports.contacts import TimelineItem
 
 _START = 2**62
+_SOURCES = 6
+# What a bulk action does to lists stands among the consents.
+_TOLD_ELSEWHERE = ("subscribe", "unsubscribe")
 _NEVER_SENT = (DeliveryState.SUPPRESSED.value, DeliveryState.CANCELLED.value)
 
 
 def _read_key(before: str | None) -> list[int]:
     if before is None:
-        return [_START, _START, _START]
+        return [_START] * _SOURCES
     parts = before.split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+    if len(parts) != _SOURCES or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
         raise InputError("This place in the timeline does not exist.")
     return [int(part) for part in parts]
 
@@ -26,17 +44,23 @@ def _read_key(before: str | None) -> list[int]:
 async def read_timeline(
     connection: AsyncConnection, workspace_id: int, contact_id: int, before: str | None, limit: int,
 ) -> tuple[TimelineItem, ...]:
-    """See ``Contacts.timeline``. An item's key says how far each of the three sources has been read up to it."""
+    """See ``Contacts.timeline``. An item's key says how far each source has been read up to it."""
     ids = _read_key(before)
+    was = contact_redirects.c
+    merged = await connection.execute(
+        select(was.old_id).where(was.contact_id == contact_id, was.workspace_id == workspace_id))
     sources = [
-        await _deliveries(connection, workspace_id, contact_id, ids[0], limit),
+        await _deliveries(connection, workspace_id, [contact_id, *merged.scalars()], ids[0], limit),
         await _events(connection, workspace_id, contact_id, ids[1], limit),
         await _consents(connection, workspace_id, contact_id, ids[2], limit),
+        await _notes(connection, workspace_id, contact_id, ids[3], limit),
+        await _changes(connection, workspace_id, contact_id, ids[4], limit),
+        await _bulk(connection, workspace_id, contact_id, ids[5], limit),
     ]
-    heads = [0, 0, 0]
+    heads = [0] * _SOURCES
     items: list[TimelineItem] = []
     while len(items) < limit:
-        left = [which for which in range(3) if heads[which] < len(sources[which])]
+        left = [which for which in range(_SOURCES) if heads[which] < len(sources[which])]
         if not left:
             break
         newest = max(left, key=lambda which: (sources[which][heads[which]]["at"], which))
@@ -51,13 +75,13 @@ async def read_timeline(
 
 
 async def _deliveries(
-    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+    connection: AsyncConnection, workspace_id: int, contact_ids: Sequence[int], before: int, limit: int,
 ) -> list[dict[str, Any]]:
     of = deliveries.c
     rows = await connection.execute(
         select(of.id, of.created_at, of.campaign_id, of.state, campaigns.c.name)
         .join(campaigns, campaigns.c.id == of.campaign_id)
-        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before,
+        .where(of.contact_id.in_(contact_ids), of.workspace_id == workspace_id, of.id < before,
                of.state.not_in(_NEVER_SENT))
         .order_by(of.id.desc()).limit(limit)
     )
@@ -105,5 +129,55 @@ async def _consents(
         {"id": row.id, "at": row.at, "kind": "consent", "title": row.name,
          "detail": {"action": row.action, "source": row.source, "actor": row.actor, "ip": row.ip,
                     "wording": row.wording}}
+        for row in rows
+    ]
+
+
+async def _notes(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+) -> list[dict[str, Any]]:
+    of = contact_notes.c
+    rows = await connection.execute(
+        select(contact_notes)
+        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before)
+        .order_by(of.id.desc()).limit(limit)
+    )
+    return [
+        {"id": row.id, "at": row.at, "kind": "note", "title": row.text,
+         "detail": {"note_id": row.id, "actor": row.author, "edited_at": row.edited_at}}
+        for row in rows
+    ]
+
+
+async def _changes(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+) -> list[dict[str, Any]]:
+    of = contact_changes.c
+    rows = await connection.execute(
+        select(contact_changes)
+        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before)
+        .order_by(of.id.desc()).limit(limit)
+    )
+    return [
+        {"id": row.id, "at": row.at, "kind": row.kind, "title": "", "detail": {**row.detail, "actor": row.actor}}
+        for row in rows
+    ]
+
+
+async def _bulk(
+    connection: AsyncConnection, workspace_id: int, contact_id: int, before: int, limit: int,
+) -> list[dict[str, Any]]:
+    of, action = bulk_changes.c, bulk_actions.c
+    rows = await connection.execute(
+        select(action.id, action.created_at, action.action, action.actor, action.arguments, action.undo_of)
+        .join(bulk_actions, action.id == of.bulk_id)
+        .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.bulk_id < before,
+               action.action.not_in(_TOLD_ELSEWHERE))
+        .order_by(of.bulk_id.desc()).limit(limit)
+    )
+    return [
+        {"id": row.id, "at": row.created_at, "kind": "bulk", "title": "",
+         "detail": {**row.arguments, "action": row.action, "actor": row.actor, "undo": row.undo_of is not None,
+                    "bulk_id": row.id}}
         for row in rows
     ]

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.digests import lists_of_digest
 from esp.adapters.sql.ledger import append_events, append_suppressions
-from esp.adapters.sql.schema import campaigns, consents, contacts, deliveries, lists, subscriptions
+from esp.adapters.sql.schema import campaigns, consents, contact_redirects, contacts, deliveries, lists, subscriptions
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.delivery import EventType, NewEvent
 from esp.ports.engagement import Withdrawal
@@ -26,6 +27,8 @@ async def withdraw(connection: AsyncConnection, dialect: str, withdrawal: Withdr
     if delivery is None or delivery.test_of is not None:  # a test send goes to a colleague, whom nobody takes off
         return False
     list_ids = sorted(int(list_id) for list_id in delivery.include_lists)
+    if delivery.digest and delivery.contact_id is not None:  # only the lists of what stood in this person's digest
+        list_ids = await lists_of_digest(connection, withdrawal.campaign_id, delivery.contact_id) or list_ids
     if delivery.contact_id is None or not list_ids:
         suppression = NewSuppression(
             withdrawal.workspace_id, delivery.email_key or delivery.address.casefold(), SuppressionReason.UNSUBSCRIBED,
@@ -80,14 +83,17 @@ async def restore(connection: AsyncConnection, withdrawal: Withdrawal) -> bool:
 
 
 async def _delivery(connection: AsyncConnection, withdrawal: Withdrawal) -> Any:
-    d = deliveries.c
+    d, moved = deliveries.c, contact_redirects.c
+    # Somebody who was merged into another contact leaves as that one.
+    person = func.coalesce(
+        select(moved.contact_id).where(moved.old_id == d.contact_id).scalar_subquery(), d.contact_id)
     found = await connection.execute(
-        select(d.address, d.unsubscribed_at, campaigns.c.include_lists, campaigns.c.test_of,
+        select(d.address, d.unsubscribed_at, campaigns.c.include_lists, campaigns.c.test_of, campaigns.c.digest,
                contacts.c.id.label("contact_id"), contacts.c.email_key)
         .select_from(
             deliveries
             .join(campaigns, and_(campaigns.c.id == d.campaign_id, campaigns.c.workspace_id == d.workspace_id))
-            .outerjoin(contacts, and_(contacts.c.id == d.contact_id, contacts.c.workspace_id == d.workspace_id))
+            .outerjoin(contacts, and_(contacts.c.id == person, contacts.c.workspace_id == d.workspace_id))
         )
         .where(d.id == withdrawal.delivery_id, d.workspace_id == withdrawal.workspace_id,
                d.campaign_id == withdrawal.campaign_id)
