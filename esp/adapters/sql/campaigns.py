@@ -17,6 +17,7 @@ from esp.model.campaign import CampaignAction, CampaignState, next_state
 from esp.model.content import CompiledVariant
 from esp.model.delivery import OPEN_STATES, DeliveryState
 from esp.model.ids import new_public_id
+from esp.model.permission import Stream
 from esp.ports.campaigns import (
     Campaign,
     CampaignDetail,
@@ -34,7 +35,7 @@ def _columns(edit: CampaignEdit) -> dict[str, Any]:
         "name": edit.name, "include_lists": list(edit.include_lists), "exclude_lists": list(edit.exclude_lists),
         "domain_id": edit.domain_id, "from_name": edit.from_name, "from_address": edit.from_address,
         "reply_to": edit.reply_to, "throttle": edit.throttle, "track_opens": edit.track_opens,
-        "track_clicks": edit.track_clicks,
+        "track_clicks": edit.track_clicks, "topic_id": edit.topic_id, "in_archive": edit.in_archive,
     }
 
 
@@ -226,6 +227,7 @@ class SqlCampaigns(SqlWalk):
         )
         return await self._campaigns(
             select(campaigns)
-            .where(campaigns.c.state == CampaignState.SENDING.value, campaigns.c.walk_done.is_(True), ~still.exists())
+            .where(campaigns.c.state == CampaignState.SENDING.value, campaigns.c.walk_done.is_(True), ~still.exists(),
+                   campaigns.c.stream == Stream.BROADCAST.value)  # what carries single messages is never done
             .order_by(campaigns.c.id).limit(limit)
         )

@@ -1,0 +1,102 @@
+"""Single messages in SQL: a message, its delivery and its batch at once, carried by one hidden campaign a domain."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, suppression_rank
+from esp.adapters.sql.ledger import add_tallies
+from esp.adapters.sql.schema import batches, campaigns, contacts, deliveries, messages, sending_domains
+from esp.errors import NotFoundError
+from esp.events.fold import TallyKey
+from esp.model.campaign import CampaignState
+from esp.model.contact import ExclusionReason
+from esp.model.delivery import OPEN_STATES, DeliveryState
+from esp.model.ids import new_public_id
+from esp.model.permission import Stream
+from esp.ports.outbox import ClaimedBatch, OutboxRow
+from esp.ports.signup import NewMessage
+
+#: ``campaigns.test_of`` of what no list of campaigns and no report shows; a test send names its campaign there.
+HIDDEN: Final = 0
+
+
+async def queue_message(connection: AsyncConnection, dialect: str, message: NewMessage, now: datetime) -> int:
+    """Write the message and all that the engine needs to send it; its id. The caller wakes the outbox afterwards.
+
+    Raises NotFoundError where the domain is not the workspace's.
+    """
+    campaign_id = await _carrier(connection, message.workspace_id, message.domain_id, now)
+
+    async def one(table: Any, **values: object) -> int:
+        made = await connection.execute(insert(table).values(workspace_id=message.workspace_id, **values)
+                                        .returning(table.c.id))
+        return int(made.scalar_one())
+
+    message_id = await one(messages, public_id=new_public_id(), contact_id=message.contact_id, kind=message.kind,
+                           subject=message.subject, raw=message.raw, created_at=now)
+    batch_id = await one(batches, campaign_id=campaign_id, provider=message.provider, state="ready", due_at=now,
+                         stream=Stream.TRANSACTIONAL.value, size=1)
+    delivery_id = await one(
+        deliveries, campaign_id=campaign_id, contact_id=-message_id, variant_id=0, batch_id=batch_id,
+        address=message.address, domain=message.domain, provider=message.provider, state=DeliveryState.QUEUED.value,
+        created_at=now, due_at=now)
+    await connection.execute(update(messages).where(messages.c.id == message_id).values(delivery_id=delivery_id))
+    await add_tallies(connection, dialect, {TallyKey(message.workspace_id, campaign_id, "total", "", "targeted"): 1})
+    return message_id
+
+
+async def _carrier(connection: AsyncConnection, workspace_id: int, domain_id: int, now: datetime) -> int:
+    """The hidden campaign that carries a domain's single messages; it is always sending and never finished."""
+    # The domain's row is locked first, so that of two first messages one makes the campaign.
+    domain = (await connection.execute(
+        select(sending_domains.c.name)
+        .where(sending_domains.c.id == domain_id, sending_domains.c.workspace_id == workspace_id).with_for_update()
+    )).scalar_one_or_none()
+    if domain is None:
+        raise NotFoundError("There is no such sending domain.")
+    it = campaigns.c
+    found = (await connection.execute(
+        select(it.id).where(it.workspace_id == workspace_id, it.domain_id == domain_id,
+                            it.stream == Stream.TRANSACTIONAL.value).limit(1)
+    )).scalar_one_or_none()
+    if found is not None:
+        return int(found)
+    made = await connection.execute(insert(campaigns).returning(it.id), {
+        "public_id": new_public_id(), "workspace_id": workspace_id, "name": f"Single messages of {domain}",
+        "state": CampaignState.SENDING.value, "domain_id": domain_id, "stream": Stream.TRANSACTIONAL.value,
+        "test_of": HIDDEN, "walk_done": True, "track_opens": False, "track_clicks": False, "version": 1,
+        "created_at": now, "updated_at": now, "started_at": now,
+    })
+    return int(made.scalar_one())
+
+
+async def load_messages(connection: AsyncConnection, batch: ClaimedBatch, now: datetime) -> tuple[OutboxRow, ...]:
+    """A batch's messages that are still to be sent, each with its octets.
+
+    Having left a list refuses nobody an answer to what they asked for; a bounce, a complaint and a marketer's word do.
+    """
+    d, m, c = deliveries.c, messages.c, contacts.c
+    key = func.coalesce(c.email_key, func.lower(d.address))
+    rows = await connection.execute(
+        select(
+            d.id, d.address, d.domain, d.provider, d.attempts, d.created_at, d.reason, d.maybe_duplicate, m.contact_id,
+            m.raw, key.label("key"), suppression_rank(batch.workspace_id, (), now, key).label("rank"),
+        )
+        .join(messages, m.delivery_id == d.id)
+        .outerjoin(contacts, and_(c.id == m.contact_id, c.workspace_id == d.workspace_id))
+        .where(d.batch_id == batch.id, d.workspace_id == batch.workspace_id,
+               d.state.in_([state.value for state in OPEN_STATES]))
+        .order_by(d.id)
+    )
+    found = []
+    for row in rows:
+        refused = EXCLUDED_BY_RANK.get(row.rank or 0)
+        found.append(OutboxRow(
+            row.id, row.contact_id or 0, 0, row.address, row.key, row.domain, row.provider, row.attempts,
+            row.created_at, row.reason, row.maybe_duplicate,
+            refused.value if refused and refused is not ExclusionReason.UNSUBSCRIBED else "", raw=bytes(row.raw),
+        ))
+    return tuple(found)
