@@ -36,7 +36,7 @@ test: test-needs $(INSTALLED_TEST) ## everything that .ci/run checks: lint, type
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST)
 
 test-crash: test-needs $(INSTALLED_TEST) ## the long crash suite: kill -9 again and again
-	$(BIN)/python -m pytest tests/e2e -m "slow or not slow" -k crash
+	$(BIN)/python -m pytest tests/e2e -s -m "slow or not slow" -k "crash or killed"
 
 bench: $(INSTALLED) ## messages a second and where the microseconds go, beside this machine's own RSA speed
 	$(BIN)/merpati bench broadcast --json

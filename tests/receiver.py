@@ -1,11 +1,14 @@
-"""A real SMTP server that a test scripts: it keeps what it took, and answers as it is told."""
+"""A real SMTP server that a test scripts: it keeps what it took, answers as it is told, and verifies all it took."""
 
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from tests.dkim_verifiers import ALGORITHMS, all_faults
+from tests.mailing import records
 
 _MESSAGE_ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE | re.IGNORECASE)
 _RCPT = re.compile(rb"^RCPT TO:<([^>]*)>", re.IGNORECASE)
@@ -16,33 +19,40 @@ class Receiver:
     """``on_rcpt`` and ``on_dot`` give the answer for an address and how often it was asked for, or None to hang up.
 
     A message counts as taken before the answer to its dot is written: a receiver that dies then has it all the same.
+    When its block ends, every message must bear a valid signature by each of ``algorithms`` (none: must be unsigned)
+    under the keys that ``records`` publishes; the standard is the keys that ``tests.sending.seed`` signs with.
     """
 
     on_rcpt: Callable[[str, int], str | None] = lambda _address, _time: "250 2.1.5 ok"
     on_dot: Callable[[str, int], str | None] = lambda _address, _time: "250 2.0.0 taken"
     on_connect: Callable[[int], str] = lambda _time: "220 receiver.example ESMTP"
     delay: float = 0.0
+    records: Mapping[str, str] = field(default_factory=records)
+    algorithms: Sequence[str] = ALGORITHMS
     port: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     message_ids: dict[str, set[str]] = field(default_factory=dict)
     messages: list[bytes] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: Counter[str] = field(default_factory=Counter)
     _dots: Counter[str] = field(default_factory=Counter)
 
     async def wait_for(self, count: int) -> None:
         """Until ``count`` messages have been taken."""
-        while self.taken.total() < count:
+        while len(self.messages) < count:
             self.arrived.clear()
             await self.arrived.wait()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
         try:
             await self._talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,14 +99,22 @@ class Receiver:
         found = _MESSAGE_ID.search(data)
         assert found is not None
         self.message_ids.setdefault(address, set()).add(found[1].decode())
-        if len(self.messages) < 100:
-            self.messages.append(data)
+        # RFC 5321 section 4.5.2: the dot that ends it, and those doubled at the start of lines, are not the message's.
+        self.messages.append((b"\r\n" + data[:-3]).replace(b"\r\n.", b"\r\n")[2:])
         self.arrived.set()
+
+    def verify(self) -> None:
+        """Raises AssertionError where any message is not signed as it should be."""
+        wrong = all_faults(self.messages, self.records, self.algorithms)
+        assert not wrong, f"{len(wrong)} faults in {len(self.messages)} messages: " + "; ".join(wrong[:5])
 
 
 @asynccontextmanager
 async def receiving(receiver: Receiver, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Receiver]:
-    """``receiver`` on a loopback address, at a free port where none is given, for as long as the block lasts."""
+    """``receiver`` on a loopback address, at a free port where none is given, for as long as the block lasts.
+
+    Raises AssertionError at its end where a message that was taken does not verify.
+    """
     talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,3 +137,4 @@ async def receiving(receiver: Receiver, host: str = "127.0.0.1", port: int = 0) 
         for task in list(talks):
             task.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
+    receiver.verify()  # not where the block failed already: its own error says more

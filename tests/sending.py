@@ -25,6 +25,7 @@ from esp.adapters.sql.schema import (
 from esp.compose.freeze import Facts, freeze
 from esp.model.content import Draft, SigningKey
 from esp.model.ids import new_public_id
+from tests.mailing import keys as standard_keys
 
 BEGAN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 
@@ -44,12 +45,12 @@ class Sending:
 
 async def seed(
     database: Database, addresses: Sequence[str], *, batch_size: int = 200, now: datetime = BEGAN,
-    state: str = "sending", throttle: str = "", keys: Sequence[SigningKey] = (),
+    state: str = "sending", throttle: str = "", keys: Sequence[SigningKey] | None = None,
     source: str = "<p>Hello {{ contact.first_name }}, <a href='https://toko.example/1'>look</a></p>",
 ) -> Sending:
     """Contacts with ``addresses`` on one list, and their queued deliveries in batches by domain (= provider).
 
-    The campaign is frozen and can really be sent, signed with ``keys``.
+    The campaign is frozen and can really be sent, signed with ``keys`` (standard: those that a Receiver knows).
     """
     compiled = freeze(Draft("Hello {{ contact.first_name }}", source), facts=Facts("Toko", "Jl. Braga 1", "First"))
     async with database.write() as connection:
@@ -62,7 +63,7 @@ async def seed(
                             created_at=now)
         domain_id = await one(sending_domains, public_id=new_public_id(), workspace_id=workspace, name="toko.example",
                               created_at=now)
-        for key in keys:
+        for key in standard_keys() if keys is None else keys:
             await one(dkim_keys, workspace_id=workspace, domain_id=domain_id, selector=key.selector,
                       algorithm=key.algorithm, private_pem=key.private_pem.decode(), public_key="", created_at=now)
         campaign = await one(campaigns, public_id=new_public_id(), workspace_id=workspace, name="First", state=state,

@@ -150,12 +150,14 @@ async def _calm(app: App, world: RehearsalProcess, stage: Stage, display: Displa
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _demo(leave: bool, as_json: bool, recipients: int, rate: str, port: int, seed: str) -> int:
+async def _demo(
+    leave: bool, as_json: bool, recipients: int, rate: str, port: int, seed: str, keep_mail: str
+) -> int:
     screen = Console(stderr=as_json)
     began = time.monotonic()
     stop = asyncio.Event()
     stop_on_signals(stop)
-    world = await RehearsalProcess.start(seed=seed, scanner_window=_SCANNER_WINDOW)
+    world = await RehearsalProcess.start(seed=seed, scanner_window=_SCANNER_WINDOW, keep_mail=keep_mail)
     try:
         with _data_dir(leave) as folder:
             settings = _settings(folder, port, world)
@@ -187,15 +189,21 @@ def command(
     rate: Annotated[str, typer.Option(help="The campaign's throttle.")] = "150/s",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The web side's port; 0 chooses a free one.")] = 0,
     seed: Annotated[str, typer.Option(help="Other words, other people.")] = "merpati",
+    keep_mail: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Keep each mail, as it arrived, in this folder.")] = None,
 ) -> None:
     """Show the whole road of a mail: import, sign, throttle, deliver, bounce, open, click, unsubscribe, report."""
     # A demonstration must never touch a real database or send real mail, whatever this shell is set up for.
     for variable in [name for name in os.environ if name.startswith("MERPATI_")]:
         del os.environ[variable]
     disagreements: list[int] = []
+    mail = ""
+    if keep_mail is not None:
+        keep_mail.mkdir(parents=True, exist_ok=True)
+        mail = str(keep_mail.resolve())
 
     async def main() -> None:
-        disagreements.append(await _demo(leave, as_json, recipients, rate, port, seed))
+        disagreements.append(await _demo(leave, as_json, recipients, rate, port, seed, mail))
 
     uvloop.install()
     run(main())

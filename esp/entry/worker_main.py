@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def main() -> None:
     """Read the settings, work, print the figures."""
     handed = orjson.loads(sys.stdin.buffer.readline())
     figures = uvloop.run(work(handed))
-    sys.stdout.write(orjson.dumps(figures).decode() + "\n")
+    with suppress(BrokenPipeError):  # where the parent was killed, nobody listens
+        os.write(sys.stdout.fileno(), orjson.dumps(figures) + b"\n")
 
 
 if __name__ == "__main__":

@@ -26,15 +26,18 @@ class RehearsalProcess:
     _turn: asyncio.Lock
 
     @classmethod
-    async def start(cls, *, seed: str = "merpati", pace: float = 1.0, scanner_window: float = 2.0) -> Self:
-        """Start the world; raises DependencyError where it does not come up."""
+    async def start(
+        cls, *, seed: str = "merpati", pace: float = 1.0, scanner_window: float = 2.0, keep_mail: str = ""
+    ) -> Self:
+        """Start the world (see ``World``); raises DependencyError where it does not come up."""
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "esp.rehearsal", limit=_LINE, start_new_session=True,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )
         process = cls(0, "", child, asyncio.Lock())
         try:
-            where = await process._tell({"seed": seed, "pace": pace, "scanner_window": scanner_window})
+            where = await process._tell(
+                {"seed": seed, "pace": pace, "scanner_window": scanner_window, "keep_mail": keep_mail})
         except BaseException:
             await process.stop()
             raise

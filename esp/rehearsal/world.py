@@ -10,12 +10,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, Final
 
 from esp.rehearsal.browsing import Browsers, inside
 from esp.rehearsal.certificate import self_signed
 from esp.rehearsal.dns_server import DnsServer, Zone
 from esp.rehearsal.dns_wire import Record, RecordType
+from esp.rehearsal.keep import keep
 from esp.rehearsal.letters import Copy, Examined, examine
 from esp.rehearsal.people import Plan, fraction, plan
 from esp.rehearsal.post import NotTakenError, post
@@ -48,11 +50,15 @@ class Person:
 
 @dataclass(slots=True)
 class World:
-    """``pace`` stretches (above 1) or shortens people's waits; ``scanner_window`` is the server's setting."""
+    """``pace`` stretches (above 1) or shortens people's waits; ``scanner_window`` is the server's setting.
+
+    ``keep_mail`` is a folder for a copy of every mail that was taken, or empty.
+    """
 
     seed: str = "merpati"
     pace: float = 1.0
     scanner_window: float = 2.0
+    keep_mail: str = ""
     providers: Sequence[Provider] = PROVIDERS
     zone: Zone = field(default_factory=Zone)
     people: dict[str, Person] = field(default_factory=dict)
@@ -163,6 +169,8 @@ class World:
                 self._examining = len(some)
                 copies = [copy for _, copy in some]
                 found = await loop.run_in_executor(self._examiner, examine, copies, self.zone.texts())
+                if self.keep_mail:
+                    await loop.run_in_executor(self._examiner, keep, copies, self.zone.texts(), Path(self.keep_mail))
                 for (provider, copy), examined in zip(some, found, strict=True):
                     self._react(provider, copy, examined)
                 self._examining = 0

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from esp.rehearsal.keep import TXT_RECORDS
+from tests.dkim_verifiers import all_faults
+
 ROOT = Path(__file__).parents[2]
 KEYS = ["targeted", "delivered", "deferred", "bounced", "suppressed", "opened", "clicked", "unsubscribed", "dkim_valid",
         "duplicates", "missed", "seconds"]
@@ -26,7 +29,8 @@ async def _start(folder: Path, *options: str, **environment: str) -> asyncio.sub
 @pytest.mark.timeout(400)
 async def test_a_demo_ends_by_itself_with_figures_that_agree(tmp_path: Path) -> None:
     # A shell that is set up for a real server must not matter: a demo that used this database would fail at once.
-    demo = await _start(tmp_path, "--exit", "--json", "--recipients", "250",
+    mail = tmp_path / "mail"
+    demo = await _start(tmp_path, "--exit", "--json", "--recipients", "250", "--keep-mail", str(mail),
                         MERPATI_DATABASE__URL="postgresql://nobody@127.0.0.1:1/nothing")
     out, err = await demo.communicate()
     assert demo.returncode == 0, err.decode()[-3000:]
@@ -36,9 +40,12 @@ async def test_a_demo_ends_by_itself_with_figures_that_agree(tmp_path: Path) -> 
     assert figures["delivered"] + figures["bounced"] + figures["suppressed"] == 250
     assert (figures["duplicates"], figures["missed"]) == (0, 0)
     assert figures["dkim_valid"] >= figures["delivered"]
+    kept = [file.read_bytes() for file in mail.glob("*.eml")]
+    assert figures["dkim_valid"] == len(kept)  # both signatures of every copy that a provider took
+    assert all_faults(kept, json.loads((mail / TXT_RECORDS).read_text())) == []
     assert min(figures[key] for key in ("delivered", "deferred", "bounced", "opened", "clicked")) > 0
     assert b"disagreement" not in err
-    assert os.listdir(tmp_path) == []  # --exit leaves nothing behind
+    assert os.listdir(tmp_path) == ["mail"]  # --exit leaves nothing behind
 
 
 @pytest.mark.timeout(400)

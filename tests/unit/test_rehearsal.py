@@ -1,6 +1,7 @@
 """The rehearsal's parts by themselves: DNS, providers on the wire, examination of mail, people."""
 
 import asyncio
+import json
 import smtplib
 import ssl
 from collections import Counter
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import dns.asyncresolver
 import dns.resolver
@@ -22,12 +24,13 @@ from esp.rehearsal.browsing import inside
 from esp.rehearsal.certificate import self_signed
 from esp.rehearsal.dns_server import DnsServer, Zone
 from esp.rehearsal.dns_wire import Record, RecordType, decode_question
+from esp.rehearsal.keep import TXT_RECORDS, keep
 from esp.rehearsal.letters import Copy, Examined, examine
 from esp.rehearsal.people import fraction, plan
 from esp.rehearsal.provider import MailHost, listen
 from esp.rehearsal.providers import PROVIDERS, Behaviour, Provider
 from esp.rehearsal.reports import Answer, answer_of, compose_answer
-from tests.mailing import frozen, person, records, send
+from tests.mailing import frozen, keys, person, records, send
 
 # ---- DNS -----------------------------------------------------------------------------------------------------------
 
@@ -242,6 +245,25 @@ def test_a_mail_that_was_changed_is_found_out(old: bytes, new: bytes, complaint:
 
 def test_a_key_that_is_not_published_makes_no_signature_valid() -> None:
     assert not _look(_mail().raw, {}).dkim_valid
+
+
+@pytest.mark.parametrize(("left", "missing"), [(0, "ed25519-sha256"), (1, "rsa-sha256")])
+def test_one_signature_of_two_is_not_enough(left: int, missing: str) -> None:
+    published = dict([list(records().items())[left]])
+    found = _look(_mail().raw, published)
+    assert not found.dkim_valid
+    assert any("does not verify" in said for said in found.complaints)
+    alone = _look(send(frozen(LETTER, kind=ContentKind.MJML, fields=frozenset({"first_name", "city"})), person(),
+                       keys=keys()[left : left + 1]).data)
+    assert not alone.dkim_valid
+    assert f"no valid signature of its sender by {missing}" in alone.complaints
+
+
+def test_mail_is_kept_octet_for_octet_with_the_keys_it_is_signed_under(tmp_path: Path) -> None:
+    keep([_mail(), replace(_mail(), number=2)], records(), tmp_path)
+    kept = [file.read_bytes() for file in tmp_path.glob("*.eml")]
+    assert kept == [_mail().raw] * 2
+    assert json.loads((tmp_path / TXT_RECORDS).read_text()) == records()
 
 
 def test_a_mail_without_anything_is_examined_and_not_feared() -> None:
