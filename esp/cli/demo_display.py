@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from admin_ui.pages.campaigns.shown import readable
 from esp.app import App
 from esp.ports.reports import Progress
 from esp.rehearsal.providers import PROVIDERS
@@ -118,7 +119,7 @@ async def report_tables(app: App, stage: Stage, screen: Console, figures: dict[s
             column.justify, column.no_wrap, column.min_width = "right", True, len(str(column.header))
         for member in members:
             of = member.figures
-            table.add_row(f"{member.label} {member.note}".strip(), *(f"{count:,}" for count in (
+            table.add_row(f"{member.label} {readable(member.note)}".strip(), *(f"{count:,}" for count in (
                 of.targeted, of.delivered, of.bounced, of.opened, of.clicked, of.unsubscribed)))
         screen.print(table)
     links = Table("Most clicked", "people", box=SIMPLE)

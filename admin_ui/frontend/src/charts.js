@@ -52,12 +52,12 @@ export function draw(element) {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), data.zone || "UTC"),
       scales: { y: { range: (_self, _low, high) => [0, Math.max(1, high * 1.08)] } },
       axes: [{ ...axis, incrs: minutes, space: 64, values: times.ticks }, { ...axis, incrs: wholes, size: 56, label: data.unit, values: (_self, ticks) => ticks.map((tick) => number.format(tick)) }],
-      series: [{ label: data.time || "Time", value: (_self, at) => (at == null ? "–" : times.moment(at)) }, ...data.series.map((line, index) => {
+      series: [{ label: data.time || "Time", value: (_self, at) => (at == null ? "" : times.moment(at)) }, ...data.series.map((line, index) => {
         const stroke = colour(`--series-${(index % 4) + 1}`);
         return {
           label: line.name, stroke, width: 2, dash: [[], [6, 4], [2, 3], [10, 3, 2, 3]][index % 4], points: { show: data.times.length < 3 },
           fill: index === 0 ? stroke.replace("rgb(", "rgba(").replace(")", ", 0.08)") : undefined,
-          value: (_self, value) => (value == null ? "–" : number.format(value)),
+          value: (_self, value) => (value == null ? "" : number.format(value)),
         };
       })],
     }, [data.times, ...data.series.map((line) => line.values)], element);

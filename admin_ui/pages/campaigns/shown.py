@@ -95,8 +95,10 @@ def reason_words(reason: str) -> str:
 
 
 _MERGE: Final = re.compile(r"\{\{\s*(?:contact\.)?([\w.]+)[^{}]*\}\}")
+_LOGIC: Final = re.compile(r"\{%.*?%\}|\{#.*?#\}")
 
 
 def readable(subject: str) -> str:
-    """A subject without code: ``Hello {{ contact.first_name | default("you") }}`` is ``Hello [first name]``."""
-    return _MERGE.sub(lambda found: f"[{found[1].replace('_', ' ').replace('.', ' ')}]", subject)
+    """A subject without code: ``Hello {{ contact.first_name | default("you") }}`` is ``Hello [first name]``; conditions are left out."""
+    shown = _MERGE.sub(lambda found: f"[{found[1].replace('_', ' ').replace('.', ' ')}]", subject)
+    return " ".join(_LOGIC.sub("", shown).split())
