@@ -99,6 +99,9 @@ _LOGIC: Final = re.compile(r"\{%.*?%\}|\{#.*?#\}")
 
 
 def readable(subject: str) -> str:
-    """A subject without code: ``Hello {{ contact.first_name | default("you") }}`` is ``Hello [first name]``; conditions are left out."""
+    """A subject without code: ``Hello {{ contact.first_name | default("you") }}`` is ``Hello [first name]``.
+
+    Conditions are left out, and what stands between them stays.
+    """
     shown = _MERGE.sub(lambda found: f"[{found[1].replace('_', ' ').replace('.', ' ')}]", subject)
     return " ".join(_LOGIC.sub("", shown).split())
