@@ -126,12 +126,58 @@ class MxSettings(_Section):
 
 
 class TrackingSettings(_Section):
+    enabled: bool = Field(True, description="Count opens and clicks. Off: no mail from here has pixel or redirect.")
     fold_every: Duration = Field(
         timedelta(seconds=2), description="How often recorded opens and clicks are written to the database."
     )
     scanner_window: Duration = Field(
         timedelta(seconds=10), description="Every link of a mail fetched within this time is a machine's doing."
     )
+
+
+class RetentionSettings(_Section):
+    event_details: Duration = Field(
+        timedelta(days=400), description="After this the address and the agent of an open, click or unsubscription go; "
+        "the fact stays."
+    )
+    inbound_mail: Duration = Field(timedelta(days=30), description="How long judged bounces and complaints are kept.")
+    import_files: Duration = Field(timedelta(days=7), description="How long files of imports that have ended are kept.")
+    digest_items: Duration = Field(timedelta(days=60), description="How long it is known what stood in whose digest.")
+
+
+class SignupSettings(_Section):
+    proof_bits: int = Field(
+        15, ge=0, le=24, description="Work that a browser does before a sign-up counts as a person's; one more doubles "
+        "it. 15 takes a phone about a second."
+    )
+    minimum_age: Duration = Field(
+        timedelta(seconds=2), description="Nobody fills a form in faster. Without the proof of work it is three times "
+        "this."
+    )
+    maximum_age: Duration = Field(timedelta(hours=12), description="How long a form that was opened can be sent.")
+    keep_unconfirmed: Duration = Field(
+        timedelta(days=7), description="How long a sign-up waits to be confirmed before it is forgotten."
+    )
+    per_address_a_day: int = Field(5, ge=1, description="Requests for one address, whatever its dots and +words.")
+    per_ip_an_hour: int = Field(30, ge=1, description="Requests from one IP address.")
+    per_network_an_hour: int = Field(120, ge=1, description="Requests from one network: IPv4 /24, IPv6 /48.")
+    per_domain_an_hour: int = Field(1000, ge=1, description="Requests for addresses of one domain.")
+    per_workspace_an_hour: int = Field(20_000, ge=1, description="Requests of one workspace.")
+    answers_a_day: int = Field(1, ge=1, description="Answers to commands by mail for one sender (RFC 3834).")
+
+
+class TransferSettings(_Section):
+    folder: str = Field(
+        "", description="Folder whose files may be imported, and into which scheduled exports go. Empty: none."
+    )
+    keep_files: Duration = Field(
+        timedelta(days=7), description="How long uploaded and exported files are kept after their work is done."
+    )
+    allow_private_addresses: bool = Field(
+        False, description="Fetch from and send to loopback and private networks; only for a store of your own."
+    )
+    max_octets: int = Field(2 * 1024**3, ge=1000, description="Largest file that is fetched.")
+    timeout: Duration = Field(timedelta(minutes=30), description="The most time one fetch, upload or query may take.")
 
 
 class LogSettings(_Section):
@@ -152,6 +198,9 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     mx: MxSettings = MxSettings()
     tracking: TrackingSettings = TrackingSettings()
+    retention: RetentionSettings = RetentionSettings()
+    signup: SignupSettings = SignupSettings()
+    transfers: TransferSettings = TransferSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -27,12 +27,18 @@ class Purpose(StrEnum):
     CLICK = "click"
     UNSUBSCRIBE = "unsubscribe"
     VIEW = "view"
+    PREFERENCES = "preferences"
+    CONTACT = "contact"  # names a contact and a print of its public id, not a delivery
+    ERASE = "erase"
+    ARCHIVE = "archive"  # names a list and a contact: the key of a private archive
     RETURN_PATH = "return-path"
     SETUP = "setup"
+    CONFIRM = "confirm"  # names a request to come or to go, and when it is over
+    FORM = "form"  # names a form, and when it was shown
 
 
 # Tokens that are the local part of an address of ours say by their first letters what they are for.
-_MAILBOX_PREFIXES: Final = {Purpose.RETURN_PATH: "b-", Purpose.UNSUBSCRIBE: "u-"}
+_MAILBOX_PREFIXES: Final = {Purpose.RETURN_PATH: "b-", Purpose.UNSUBSCRIBE: "u-", Purpose.CONFIRM: "c-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,19 @@ class TokenSigner:
     def read_unsubscribe_mailbox(self, local_part: str) -> Claims:
         """What an unsubscribe address's local part says; raises TokenError for a forged or cut one."""
         return self._read_mailbox(Purpose.UNSUBSCRIBE, local_part)
+
+    def confirm_mailbox(self, workspace_id: int, signup_id: int, until: int) -> str:
+        """The local part of the address that a confirmation is answered to; ``until`` is seconds since 1970."""
+        return self._mailbox(Purpose.CONFIRM, workspace_id, signup_id, until)
+
+    def read_confirm_mailbox(self, local_part: str) -> Claims:
+        """What a confirmation address's local part says; raises TokenError for a forged or cut one."""
+        return self._read_mailbox(Purpose.CONFIRM, local_part)
+
+    def fingerprint(self, kind: str, value: str) -> str:
+        """A keyed print of ``value`` in hexadecimal, to count by without keeping the value itself."""
+        data = f"{kind}\0{value}".encode("utf-8", "replace")
+        return blake2b(data, digest_size=16, key=self._keys[self._current], person=b"fingerprint").hexdigest()
 
     def _mailbox(self, purpose: Purpose, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
         raw = self._raw(purpose, workspace_id, campaign_id, delivery_id)
