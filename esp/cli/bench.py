@@ -56,16 +56,17 @@ def bench() -> None:
 @app.command()
 def broadcast(
     recipients: Annotated[int, typer.Option(min=1, help="People the campaign goes to.")] = 20_000,
-    database: Annotated[str, typer.Option(help="sqlite, or the URL of an empty PostgreSQL database.")] = "sqlite",
+    database: Annotated[str, typer.Option(help="sqlite (a temporary file) or an empty one's URL.")] = "sqlite",
     sink: Annotated[str, typer.Option(help="smtp-sink, or host:port of a receiver.")] = "smtp-sink",
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Leave the DKIM signature out.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Sending processes.")] = 1,
+    keep_mail: Annotated[Path | None, typer.Option(help="Have smtp-sink keep each mail here; slower.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Broadcast a personal 20 KB newsletter with 20 tracked links, and say what a message cost."""
 
     async def main() -> None:
-        figures = await _broadcast(recipients, database, sink, unsigned, workers)
+        figures = await _broadcast(recipients, database, sink, unsigned, workers, keep_mail)
         if as_json:
             print_json(figures)
             return
@@ -76,9 +77,11 @@ def broadcast(
     run(main())
 
 
-async def _broadcast(recipients: int, database: str, sink: str, unsigned: bool, workers: int) -> dict[str, Any]:
+async def _broadcast(
+    recipients: int, database: str, sink: str, unsigned: bool, workers: int, keep_mail: Path | None
+) -> dict[str, Any]:
     before = _rsa_signs_per_second()
-    with tempfile.TemporaryDirectory(prefix="merpati-bench-") as folder, _receiver(sink) as target:
+    with tempfile.TemporaryDirectory(prefix="merpati-bench-") as folder, _receiver(sink, keep_mail) as target:
         settings = load(
             server={"data_dir": folder, "workers": workers},
             database={"url": "" if database == "sqlite" else database},
@@ -92,7 +95,7 @@ async def _broadcast(recipients: int, database: str, sink: str, unsigned: bool, 
         finally:
             await application.close()
     signs = (before + _rsa_signs_per_second()) / 2
-    figures = _figures(measured, signs, "sqlite" if database == "sqlite" else "postgresql")
+    figures = _figures(measured, signs, "postgresql" if database.startswith("postgres") else "sqlite")
     return figures | {"rsa_share": 0.0} if unsigned else figures
 
 
@@ -225,8 +228,11 @@ def newsletter(links: int = 20) -> str:
 
 
 @contextmanager
-def _receiver(sink: str) -> Iterator[str]:
-    """``host:port`` of the receiver; Postfix's smtp-sink started for the time being, or one that is there."""
+def _receiver(sink: str, keep_mail: Path | None) -> Iterator[str]:
+    """``host:port`` of the receiver; Postfix's smtp-sink started for the time being, or one that is there.
+
+    Our smtp-sink writes each mail into ``keep_mail``: its own header lines first, line ends as LF, a line end more.
+    """
     if sink != "smtp-sink":
         yield sink
         return
@@ -236,8 +242,10 @@ def _receiver(sink: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    who = ["-u", "nobody"] if os.getuid() == 0 else []  # it refuses to run as root
-    process = subprocess.Popen([program, *who, f"127.0.0.1:{port}", "1000"])  # noqa: S603 - fixed words and numbers
+    # As root it wants to be told who to be, and nobody may write into a folder of root's.
+    who = ["-u", "root" if keep_mail else "nobody"] if os.getuid() == 0 else []
+    dump = ["-d", f"{str(keep_mail.resolve()).replace('%', '%%')}/mail."] if keep_mail else []
+    process = subprocess.Popen([program, *who, *dump, f"127.0.0.1:{port}", "1000"])  # noqa: S603 - fixed words and numbers
     try:
         while not _listens(port):
             if process.poll() is not None:
