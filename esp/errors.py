@@ -39,6 +39,10 @@ class DependencyError(MerpatiError):
     """A part of the machine that is needed (a database, Redis, a program) is missing or does not answer."""
 
 
+class TookTooLongError(MerpatiError):
+    """A question to the database was given up after its time; nothing was changed, and a simpler one is answered."""
+
+
 class LeaseLostError(MerpatiError):
     """Somebody else holds the batch now; whatever this worker still knows about it must not be written."""
 

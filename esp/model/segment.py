@@ -4,12 +4,13 @@ Every condition holds or does not hold of a person; what is unknown does not hol
 and people about whom nothing is known are in it: "city is not Bandung" finds those without a city, too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Final
 
+from esp.errors import InputError
 from esp.model.contact import SubscriptionState
 from esp.model.fields import FieldType
 
@@ -202,20 +203,25 @@ def leaves(rule: Rule, path: str = "") -> Iterator[tuple[str, Leaf]]:
         yield from leaves(one, f"{path}.rules[{number}]" if path else f"rules[{number}]")
 
 
-def negated(rule: Rule) -> Group:
+def opposite(rule: Rule) -> Group:
     """The opposite of a rule."""
     return Group(Match.NONE, (rule,))
 
 
-def inlined(rule: Rule, segments: dict[int, Rule]) -> Rule:
-    """The rule with other segments' rules in the place of their numbers.
+def inlined(rule: Rule, segments: Mapping[int, Rule], within: tuple[int, ...] = ()) -> Rule:
+    """The rule with other segments' rules in the place of their numbers; ``within``: the segments it stands in.
 
-    Raises KeyError for a segment that is not in ``segments``; that none contains itself is checked before (see
-    ``esp.audience.segment_check``), and RecursionError is what a mistake there would cost.
+    Raises InputError where a segment is not in ``segments``, contains itself, or is too deep within others.
     """
     if isinstance(rule, SegmentRule):
-        inner = inlined(segments[rule.segment_id], segments)
-        return negated(inner) if rule.negated else inner
+        if rule.segment_id in within:
+            raise InputError("A segment cannot contain itself, not even by way of others.")
+        if rule.segment_id not in segments:
+            raise InputError("A segment that this one is made of has been deleted.")
+        if len(within) >= MAX_SEGMENT_DEPTH:
+            raise InputError(f"Segments can stand at most {MAX_SEGMENT_DEPTH} deep within each other.")
+        inner = inlined(segments[rule.segment_id], segments, (*within, rule.segment_id))
+        return opposite(inner) if rule.negated else inner
     if isinstance(rule, Group):
-        return replace(rule, rules=tuple(inlined(one, segments) for one in rule.rules))
+        return replace(rule, rules=tuple(inlined(one, segments, within) for one in rule.rules))
     return rule

@@ -217,6 +217,8 @@ def _values(data: Mapping[str, Any], kind: FieldType, op: FieldOp) -> tuple[Valu
                    else "Expected a list of values.")
     if not 1 <= len(value) <= _MOST_VALUES:
         raise _Bad("value", f"Expected 1 to {_MOST_VALUES} values.")
+    if "" in value:
+        raise _Bad(f"value[{value.index('')}]", "A value is needed.")
     return tuple(read(one, f"value[{number}]") for number, one in enumerate(value))
 
 

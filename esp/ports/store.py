@@ -3,16 +3,24 @@
 from typing import Protocol
 
 from esp.ports.accounts import Accounts
+from esp.ports.archives import Archives
 from esp.ports.campaigns import Campaigns
 from esp.ports.contacts import Contacts
+from esp.ports.digests import Digests
 from esp.ports.domains import Domains
 from esp.ports.engagement import Engagement
+from esp.ports.erasure import Erasure
 from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
 from esp.ports.people import People
+from esp.ports.people_bulk import Bulks
+from esp.ports.people_hygiene import Hygiene
+from esp.ports.people_suppressions import Suppressions
+from esp.ports.preferences import Preferences
 from esp.ports.reports import Reports
+from esp.ports.segments import Segments
 from esp.ports.signup import Signups
 
 
@@ -20,16 +28,24 @@ class Store(Protocol):
     """The database as the rest of the house sees it."""
 
     accounts: Accounts
+    archives: Archives
     campaigns: Campaigns
     contacts: Contacts
+    digests: Digests
     domains: Domains
     engagement: Engagement
+    erasure: Erasure
     imports: Imports
     ledger: Ledger
     mailroom: Mailroom
     outbox: Outbox
     people: People
+    bulks: Bulks
+    hygiene: Hygiene
+    suppressions: Suppressions
+    preferences: Preferences
     reports: Reports
+    segments: Segments
     signups: Signups
 
     async def check(self) -> None:

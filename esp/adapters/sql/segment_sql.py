@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     and_,
-    distinct,
     exists,
     false,
     func,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 
 from esp.adapters.sql.schema import (
     contact_tags,
+    contact_topics,
     contacts,
     deliveries,
     events,
@@ -46,6 +46,7 @@ from esp.adapters.sql.segment_values import (
 )
 from esp.model.delivery import DeliveryState, EventType
 from esp.model.fields import FieldType
+from esp.model.preference import Frequency
 from esp.model.segment import (
     CUSTOM,
     Count,
@@ -127,10 +128,11 @@ class _Clauses:
         """Whether ``key`` of the contact is in the only column of ``found``; or there at least so many times."""
         (column,) = found.selected_columns
         if self.each:
-            mine = found.where(column == key)
-            return exists(mine) if not least else _count_of(mine, column) >= least
+            found = found.where(column == key)
         if least:
             found = found.group_by(column).having(func.count() >= least)
+        if self.each:
+            return exists(found)
         together = found.subquery()
         return InSet(exists(select(literal(1)).select_from(together).where(together.c[0] == key)), key.in_(found))
 
@@ -158,7 +160,10 @@ class _Clauses:
                     or_(u.expires_at.is_(None), u.expires_at > self.now))
                 return self._in(found.where(u.reason == rule.reason) if rule.reason else found, contacts.c.email_key)
             case TopicRule():
-                return true()
+                c = contact_topics.c
+                return not_(self._in(select(c.contact_id).where(
+                    c.topic_id == rule.topic, c.workspace_id == self.workspace_id,
+                    c.frequency == Frequency.NONE.value)))
 
     # ---- mails
 
@@ -212,14 +217,14 @@ class _Clauses:
     # ---- moments
 
     def _happened(self, column: Any, when: When | None) -> Clause:
-        return column.is_not(None) if when is None else and_(column.is_not(None), self._fits(column, when))  # type: ignore[no-any-return]
+        return column.is_not(None) if when is None else and_(column.is_not(None), self._fits(column, when))
 
     def _fits(self, column: Any, when: When) -> Clause:
         return self._in_days(column, *day_range(when.op, when.values, self.now.date()))
 
     def _in_days(self, column: Any, first: date | None, last: date | None) -> Clause:
         """The moment lies in these days, which begin at midnight where the workspace is."""
-        found = [true()]
+        found: list[Clause] = [true()]
         if first is not None and first.year > 1:
             found.append(column >= self._midnight(first))
         if last is not None and last.year < 9999:
@@ -261,16 +266,12 @@ class _Clauses:
         if op is FieldOp.ANNIVERSARY:
             return and_(dated, func.substr(text, 6, 5).in_(sorted(anniversaries(today, days_of(values)))))
         first, last = day_range(op, values, today)
-        found = [dated]
+        found: list[Clause] = [dated]
         if first is not None:
             found.append(text >= first.isoformat())
         if last is not None:
             found.append(text <= last.isoformat())
         return and_(*found)
-
-
-def _count_of(found: Select[Any], column: ColumnElement[Any]) -> ColumnElement[int]:
-    return select(func.count()).select_from(found.with_only_columns(column).subquery()).scalar_subquery()
 
 
 def text_of(field: str) -> ColumnElement[str]:
