@@ -18,8 +18,12 @@ from esp.model.delivery import EventType
 from esp.ports.engagement import Hit, Letter, Withdrawal
 from esp.wire.tokens import Claims, Purpose
 from tracking.edge import pages
+from tracking.edge.confirm import ConfirmDoor
 from tracking.edge.links import Links, target
 from tracking.edge.pages import Pages
+from tracking.edge.shell import serve_style
+from tracking.edge.subscribe import SubscribeDoor
+from tracking.edge.theme import STYLE_ROUTE
 from tracking.edge.view import show
 from tracking.edge.visitor import Visitor, meet
 from tracking.edge.words import REASONS
@@ -54,6 +58,9 @@ class Edge:
             web.get("/u/{token}", self.ask),
             web.post("/u/{token}", self.unsubscribe),
             web.get("/v/{token}", self.view),
+            web.get(STYLE_ROUTE, serve_style),
+            *ConfirmDoor(self._app).routes,
+            *SubscribeDoor(self._app).routes,
         ]
 
     def mount(self, application: web.Application) -> None:

@@ -9,20 +9,15 @@ The template extends ``shell.html`` and fills ``{% block body %}``; it sees ``wo
 it is given. Nothing on a page comes from elsewhere, and every page works without script.
 """
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import structlog
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tracking.edge import theme
-from tracking.edge.theme import PLAIN, Look
-
-log = structlog.get_logger("edge")
+from tracking.edge.theme import Look
 
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
@@ -113,41 +108,6 @@ class Shell:
         """503: the database does not answer."""
         return self.page("shell.html", self.words["later_title"], lead=self.words["later_lead"], status=503,
                          headers={"Retry-After": "30"})
-
-
-class LookSource(Protocol):
-    """Where looks are kept."""
-
-    async def look(self, workspace_id: int) -> Look: ...
-
-
-class Looks:
-    """Workspaces' looks, remembered for some seconds; the plain look where the database does not answer."""
-
-    _KEPT: Final = 1000
-
-    def __init__(self, source: LookSource, fresh_seconds: float = 5.0, patience: float = 2.0) -> None:
-        self._source = source
-        self._fresh = fresh_seconds
-        self._patience = patience
-        self._known: OrderedDict[int, tuple[float, Look]] = OrderedDict()
-
-    async def of(self, workspace_id: int) -> Look:
-        """The look of a workspace. Never raises: a page without its logo is better than none."""
-        now = asyncio.get_running_loop().time()
-        known = self._known.get(workspace_id)
-        if known is not None and known[0] > now:
-            return known[1]
-        try:
-            look = await asyncio.wait_for(self._source.look(workspace_id), self._patience)
-        except Exception as error:
-            log.warning("page without its look", error=str(error), workspace=workspace_id)
-            return known[1] if known else PLAIN
-        self._known[workspace_id] = (now + self._fresh, look)
-        self._known.move_to_end(workspace_id)
-        if len(self._known) > self._KEPT:
-            self._known.popitem(last=False)
-        return look
 
 
 async def serve_style(request: web.Request) -> web.Response:
