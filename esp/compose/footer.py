@@ -15,11 +15,12 @@ FOOTER_HTML: Final = (
     'color:#6b7280">{% if workspace.postal_address %}{{ workspace.name }}, '
     "{{ workspace.postal_address }}<br>{% endif %}"
     '<a href="{{ unsubscribe_url }}" style="color:#6b7280">Unsubscribe</a> &middot; '
+    '<a href="{{ preferences_url }}" style="color:#6b7280">Preferences</a> &middot; '
     '<a href="{{ view_url }}" style="color:#6b7280">View in browser</a></div>'
 )
 FOOTER_TEXT: Final = (
     "\n-- \n{% if workspace.postal_address %}{{ workspace.name }}, {{ workspace.postal_address }}\n{% endif %}"
-    "Unsubscribe: <{{ unsubscribe_url }}>\nView in browser: <{{ view_url }}>\n"
+    "Unsubscribe: <{{ unsubscribe_url }}>\nPreferences: <{{ preferences_url }}>\nView in browser: <{{ view_url }}>\n"
 )
 
 # Spaces that nobody sees keep mail programs from filling the preview with the mail's first words.

@@ -18,7 +18,7 @@ _ATTRIBUTE: Final = re.compile(r"""([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)
 _BARE_URL: Final = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 _CONDITIONAL: Final = re.compile(r"(<!--\[if[^\]]*\]>)(.*)(<!\[endif\]-->)", re.DOTALL | re.IGNORECASE)
 _UNTRACKED: Final = ("mailto:", "tel:", "sms:", "#", "cid:")
-_OWN: Final = re.compile(r"\{\{\s*(unsubscribe_url|view_url)\s*\}\}")
+_OWN: Final = re.compile(r"\{\{\s*(unsubscribe_url|view_url|preferences_url)\s*\}\}")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 from esp.app import App
 from esp.errors import MerpatiError
 from esp.flows.connections import Connections
+from esp.flows.digest_mail import digest_fields
 from esp.flows.pacing import Gate, Meter
 from esp.flows.plan import SendingPlan
 from esp.flows.stopwatch import Stopwatch
@@ -18,6 +19,7 @@ from esp.model.quantities import Rate
 from esp.ports.journal import OutcomeJournal
 from esp.ports.outbox import ClaimedBatch, OutboxRow
 from esp.render.message import Renderer
+from esp.render.single import Sealer
 
 _PLANS_KEPT: Final = 16
 _PLAN_GOOD_FOR: Final = 60.0  # seconds: a signing key that is rotated is not used much longer
@@ -34,6 +36,7 @@ class PreparedPlan:
     plan: SendingPlan
     until: float
     renderers: dict[int, Renderer] = field(default_factory=dict)
+    sealer: Sealer | None = None  # for single messages
 
 
 class Engine:
@@ -113,13 +116,18 @@ class Engine:
         Raises ValueError and MerpatiError for what is wrong with this one message, whatever it is: a fault that one
         person's data brings out must not hold up everybody in the batch, again and again.
         """
+        if row.raw:
+            return self._seal(prepared, row, now)
         renderer = prepared.renderers.get(row.variant_id)
         if renderer is None:
             plan = prepared.plan
             renderer = Renderer(plan.variants[row.variant_id], plan.envelope, self.app.tokens, signed=self._signed)
             prepared.renderers[row.variant_id] = renderer
-        recipient = Recipient(row.delivery_id, row.contact_id, row.address, row.fields)
+        fields = row.fields
         try:
+            if row.digest:
+                fields = digest_fields(prepared.plan, row, self.app.tokens)
+            recipient = Recipient(row.delivery_id, row.contact_id, row.address, fields, row.tracked)
             with self.stopwatch.stage("merge"):
                 merged = renderer.merge(recipient)
             with self.stopwatch.stage("hash_sign"):
@@ -128,6 +136,13 @@ class Engine:
             raise
         except Exception as problem:
             raise ValueError(f"the message could not be made: {problem!r}") from problem
+
+    def _seal(self, prepared: PreparedPlan, row: OutboxRow, now: datetime) -> OutgoingMessage:
+        """A single message, as it was written; only its signatures and its return path are ours to add."""
+        if prepared.sealer is None:
+            prepared.sealer = Sealer(prepared.plan.envelope, self.app.tokens, signed=self._signed)
+        with self.stopwatch.stage("hash_sign"):
+            return prepared.sealer.seal(row.delivery_id, row.address, row.raw, now)
 
     async def close(self) -> None:
         """Close sessions and give back what was taken and not used."""

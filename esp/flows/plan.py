@@ -1,10 +1,11 @@
 """What a worker must know of a started campaign, gathered once and good for all of its messages."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from esp.app import App
 from esp.errors import ConflictError
+from esp.merge.frozen import Frozen
 from esp.model.campaign import CampaignState
 from esp.model.content import CompiledVariant, Envelope
 from esp.model.quantities import Rate
@@ -12,6 +13,14 @@ from esp.ports.contacts import ContactList
 from esp.ports.domains import SendingDomain
 
 _TEST_LIST: Final = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a digest says of a mail: its frozen subject and facts, merged for each reader, and its list's name."""
+
+    frozen: Frozen
+    list_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,8 @@ class SendingPlan:
     variants: dict[int, CompiledVariant]
     throttle: Rate | None
     sample: dict[str, Any] = field(default_factory=dict)
+    headings: dict[int, Heading] = field(default_factory=dict)  # of what a digest gathers, by variant id
+    language: str = "en"  # the workspace's, for readers of a digest whose own is not known
 
 
 async def sending_plan(app: App, workspace_id: int, campaign_id: int) -> SendingPlan:
@@ -40,6 +51,8 @@ async def sending_plan(app: App, workspace_id: int, campaign_id: int) -> Sending
     first = None
     if campaign.include_lists:
         first = await app.store.contacts.get_list(workspace_id, campaign.include_lists[0])
+    tracked = app.settings.tracking.enabled and await app.store.preferences.lists_tracked(
+        workspace_id, campaign.include_lists)
     envelope = Envelope(
         workspace_id=workspace_id, campaign_id=campaign.id,
         from_name=campaign.from_name, from_address=campaign.from_address, reply_to=campaign.reply_to,
@@ -47,11 +60,17 @@ async def sending_plan(app: App, workspace_id: int, campaign_id: int) -> Sending
         list_id=list_id_of(first, domain), list_name=first.name if first else campaign.name,
         # Four fields as Google's feedback loop reads them; short, for they are reported as counters.
         feedback_id=f"{campaign.id}:{workspace_id}:broadcast:merpati",
-        track_opens=campaign.track_opens, track_clicks=campaign.track_clicks,
+        track_opens=campaign.track_opens and tracked, track_clicks=campaign.track_clicks and tracked,
         keys=await app.store.domains.signing_keys(workspace_id, domain.id),
     )
     throttle = Rate.parse(campaign.throttle) if campaign.throttle else None
-    return SendingPlan(envelope, dict(frozen.variants), throttle, dict(campaign.sample))
+    plan = SendingPlan(envelope, dict(frozen.variants), throttle, dict(campaign.sample))
+    if campaign.digest:
+        editions = await app.store.digests.editions(workspace_id, campaign_id)
+        headings = {key: Heading(Frozen.load(it.payload), it.list_name) for key, it in editions.items()}
+        workspace = await app.store.accounts.workspace(workspace_id)
+        return replace(plan, headings=headings, language=workspace.language)
+    return plan
 
 
 def list_id_of(first: ContactList | None, domain: SendingDomain) -> str:

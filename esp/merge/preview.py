@@ -8,7 +8,7 @@ from esp.merge.evaluate import Coding, Program, plain_text
 from esp.merge.frozen import Frozen, expand_slots
 from esp.merge.links import fill_url
 from esp.merge.parse import Tree
-from esp.merge.scope import contact_scope
+from esp.merge.scope import PLAIN_NAMES, contact_scope
 from esp.model.content import CompiledVariant, Recipient
 from esp.wire import headers as wire
 
@@ -34,7 +34,7 @@ def render_preview(compiled: CompiledVariant, recipient: Recipient, list_name: s
     """
     frozen = Frozen.load(compiled.payload)
     scope = contact_scope(recipient.address, recipient.fields)
-    scope.update({**frozen.facts, "list": {"name": list_name}, "unsubscribe_url": "#", "view_url": "#"})
+    scope.update({**frozen.facts, "list": {"name": list_name}, **dict.fromkeys(PLAIN_NAMES, "#")})
     links: dict[str, Tree] = {}
     for index, tree in frozen.links.items():
         scope[f"_link_{index}"] = fill_url(tree, scope)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from esp.merge.evaluate import Scope
+from esp.merge.expressions import Scope
 from esp.merge.parse import Tree
 
 STANDARD_FIELDS: Final = frozenset(
@@ -15,7 +15,7 @@ NAMESPACES: Final[dict[str, frozenset[str]]] = {
     "list": frozenset({"name"}),
     "workspace": frozenset({"name", "postal_address"}),
 }
-PLAIN_NAMES: Final = frozenset({"unsubscribe_url", "view_url"})
+PLAIN_NAMES: Final = frozenset({"unsubscribe_url", "view_url", "preferences_url"})
 
 
 def contact_scope(address: str, fields: Mapping[str, Any]) -> Scope:

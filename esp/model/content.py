@@ -56,12 +56,16 @@ class CompiledVariant:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One person as the renderer sees them; ``fields`` holds only str, numbers, bool, None, lists and dicts."""
+    """One person as the renderer sees them; ``fields`` holds only str, numbers, bool, None, lists and dicts.
+
+    ``tracked`` False: they asked us to count nothing, so their mail has no pixel and its links lead straight on.
+    """
 
     delivery_id: int
     contact_id: int
     address: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    tracked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

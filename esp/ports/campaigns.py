@@ -40,6 +40,8 @@ class CampaignEdit:
     throttle: str = ""
     track_opens: bool = True
     track_clicks: bool = True
+    topic_id: int | None = None  # what it is about, for those who chose their topics
+    in_archive: bool = True  # False: left out of its lists' archives
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,9 @@ class Campaign:
     version: int
     test_of: int | None  # a test send is a hidden campaign of its own, so that it never spoils a figure
     sample: Mapping[str, Any]  # the merge fields a test send shows instead of a contact's
+    topic_id: int | None = None
+    in_archive: bool = True
+    digest: str = ""  # a Cadence: this campaign is a digest, made by a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ class CampaignDetail:
         return CampaignEdit(
             it.name, tuple(variant.edit for variant in self.variants), it.include_lists, it.exclude_lists, it.domain_id,
             it.from_name, it.from_address, it.reply_to, it.throttle, it.track_opens, it.track_clicks,
+            topic_id=it.topic_id, in_archive=it.in_archive,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from esp.model.contact import SuppressionReason
 from esp.model.delivery import EventType
+from esp.ports.digests import DigestItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class OutboxRow:
     """One delivery to be made. ``refused`` says why this person must not get it any more (an ExclusionReason), or "".
 
     ``attempts`` counts those made; ``reason`` is why the last one failed; ``fields`` is the flat ``contact`` mapping.
+    ``tracked``: they did not ask us to count nothing. ``digest`` is what stands in their digest, where this is one.
     """
 
     delivery_id: int
@@ -47,6 +49,9 @@ class OutboxRow:
     maybe_duplicate: bool = False
     refused: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    tracked: bool = True
+    digest: tuple[DigestItem, ...] = ()
+    raw: bytes = b""  # a single message, whole but for its signatures; then nothing is merged
 
 
 @dataclass(frozen=True, slots=True)

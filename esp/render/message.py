@@ -5,7 +5,7 @@ hash and signatures). What all recipients share is encoded once, in the construc
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from markupsafe import escape
 
-from esp.merge.evaluate import Coding, Program, Scope, plain_text
+from esp.merge.evaluate import Coding, Program, plain_text
+from esp.merge.expressions import Scope
 from esp.merge.frozen import Frozen, expand_slots
 from esp.merge.links import fill_url
 from esp.merge.parse import Tree
@@ -73,9 +74,7 @@ class Renderer:
         self._frozen = frozen
         self._facts: dict[str, Any] = {**frozen.facts, "list": {"name": envelope.list_name}}
         self._shape = TEXT_ONLY if frozen.html is None else ALTERNATIVE
-        self._text = Program(expand_slots(frozen.text, self._replacements(html=False)), WIRE_TEXT)
-        html = frozen.html
-        self._html = Program(expand_slots(html, self._replacements(html=True)), WIRE_HTML) if html is not None else None
+        self._programs: dict[bool, tuple[Program[bytes], Program[bytes] | None]] = {}
         self._signers = [signer_for(key) for key in envelope.keys] if signed else []
         # A database that is made anew counts its ids from one again; the content's hash keeps Message-IDs apart.
         self._content_hash = blake2b(compiled.payload, digest_size=6).hexdigest()
@@ -83,16 +82,28 @@ class Renderer:
         self._static_relaxed = [(name.lower(), relaxed_header(name, value)) for name, value in self._static]
         self._static_block = b"".join(name + b": " + value + b"\r\n" for name, value in self._static)
 
-    def _replacements(self, html: bool) -> dict[str, Tree]:
+    def _parts(self, tracked: bool) -> tuple[Program[bytes], Program[bytes] | None]:
+        """The text and the HTML part, for those who may be counted and for those who may not; made when first asked."""
+        found = self._programs.get(tracked)
+        if found is None:
+            frozen = self._frozen
+            text = Program(expand_slots(frozen.text, self._replacements(html=False, tracked=tracked)), WIRE_TEXT)
+            html = None
+            if frozen.html is not None:
+                html = Program(expand_slots(frozen.html, self._replacements(html=True, tracked=tracked)), WIRE_HTML)
+            found = self._programs[tracked] = (text, html)
+        return found
+
+    def _replacements(self, html: bool, tracked: bool) -> dict[str, Tree]:
         envelope = self._envelope
         replacements: dict[str, Tree] = {}
         for index in self._frozen.links:
-            if envelope.track_clicks:
+            if envelope.track_clicks and tracked:
                 prefix = html_value(envelope.tracking_url) if html else envelope.tracking_url
                 replacements[str(index)] = [f"{prefix}/c/", _CLICK, f"/{index}"]
             else:
                 replacements[str(index)] = [["o", ["n", f"_link_{index}"]]]
-        if envelope.track_opens and html:
+        if envelope.track_opens and tracked and html:
             pixel = f'<img src="{html_value(envelope.tracking_url)}/o/'
             replacements["open"] = [pixel, _OPEN, '.gif" width="1" height="1" alt="" style="display:block;border:0">']
         return replacements
@@ -128,9 +139,10 @@ class Renderer:
         scope.update(self._facts)
         scope["unsubscribe_url"] = f"{envelope.tracking_url}/u/{self._token(Purpose.UNSUBSCRIBE, recipient)}"
         scope["view_url"] = f"{envelope.tracking_url}/v/{self._token(Purpose.VIEW, recipient)}"
-        if envelope.track_opens:
+        scope["preferences_url"] = f"{envelope.tracking_url}/p/{self._token(Purpose.PREFERENCES, recipient)}"
+        if envelope.track_opens and recipient.tracked:
             scope["_open"] = token_piece(self._token(Purpose.OPEN, recipient))
-        if envelope.track_clicks:
+        if envelope.track_clicks and recipient.tracked:
             scope["_click"] = token_piece(self._token(Purpose.CLICK, recipient))
         else:
             scope.update({f"_link_{index}": fill_url(tree, scope) for index, tree in links.items()})
@@ -141,10 +153,11 @@ class Renderer:
         scope = self.scope(recipient)
         subject = plain_text(self._frozen.subject, dict(scope))
         pieces = [self._shape.before]
-        self._text.run(dict(scope), pieces)
-        if self._html is not None:
+        text, html = self._parts(recipient.tracked)
+        text.run(dict(scope), pieces)
+        if html is not None:
             pieces.append(self._shape.between)
-            self._html.run(dict(scope), pieces)
+            html.run(dict(scope), pieces)
         pieces.append(self._shape.after)
         return Merged(subject, b"".join(pieces), scope)
 
@@ -200,16 +213,17 @@ class Renderer:
             smtputf8=not recipient.address.isascii(),
         )
 
-    def render_page(self, recipient: Recipient) -> str:
+    def render_page(self, recipient: Recipient, names: Mapping[str, str] | None = None) -> str:
         """The mail as a web page for "view in browser": links tracked as in the mail, no open pixel.
 
+        ``names`` replace names of templates (``unsubscribe_url``, ...), for a page that is nobody's own.
         A text-only mail becomes a ``<pre>``. The page holds the author's markup: serve it sandboxed, with a strict CSP.
         """
-        scope = self.scope(recipient, str)
-        replacements = {**self._replacements(html=True), "open": []}
+        scope = {**self.scope(recipient, str), **(names or {})}
+        replacements = {**self._replacements(html=True, tracked=recipient.tracked), "open": []}
         out: list[str] = []
         if self._frozen.html is None:
-            text = expand_slots(self._frozen.text, self._replacements(html=False))
+            text = expand_slots(self._frozen.text, self._replacements(html=False, tracked=recipient.tracked))
             body = escape(plain_text(text, scope))
             return f'<!doctype html><html><head><meta charset="utf-8"></head><body><pre>{body}</pre></body></html>'
         Program(expand_slots(self._frozen.html, replacements), PAGE_HTML).run(scope, out)

@@ -14,7 +14,9 @@ from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.domains import SqlDomains
 from esp.adapters.sql.imports import SqlImports
+from esp.adapters.sql.erasure import SqlErasure
 from esp.adapters.sql.ledger import SqlLedger
+from esp.adapters.sql.preferences import SqlPreferences
 from esp.app import App
 from esp.flows.domains import add_domain
 from esp.ports.campaigns import CampaignEdit, VariantEdit
@@ -77,7 +79,9 @@ class Parts:
         self.contacts = SqlContacts(self.database)
         self.domains = SqlDomains(self.database)
         self.imports = SqlImports(self.database)
+        self.erasure = SqlErasure(self.database)
         self.ledger = SqlLedger(self.database)
+        self.preferences = SqlPreferences(self.database)
 
     async def close(self) -> None:
         return None

@@ -25,6 +25,7 @@ def campaign_of(row: Row[Any]) -> Campaign:
         started_at=it["started_at"], finished_at=it["finished_at"],
         walk_cursor=it["walk_cursor"], walk_until=it["walk_until"], walk_done=it["walk_done"],
         version=it["version"], test_of=it["test_of"], sample=it["sample"],
+        topic_id=it["topic_id"], in_archive=it["in_archive"], digest=it["digest"],
     )
 
 

@@ -1,17 +1,21 @@
 """Who of a campaign's audience will not get it, and why: one SQL expression, for the forecast, the walk and the worker.
 
 The audience is everybody who has, or had, a subscription to an included list. Each person counts once, under the first
-reason that holds: a complaint, a bounce, a manual suppression, having left, not having confirmed, an excluded list.
+reason that holds: a complaint, a bounce, a manual suppression, having left, not having confirmed, an excluded list;
+then what they chose themselves: a pause, not about this topic, in a digest.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, func, literal, null, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
-from esp.adapters.sql.schema import contacts, subscriptions, suppressions
+from esp.adapters.sql.schema import contact_preferences, contact_topics, contacts, subscriptions, suppressions
 from esp.model.contact import ExclusionReason, SubscriptionState, SuppressionReason
+from esp.model.preference import Frequency
 from esp.ports.campaigns import Campaign
 
 _SUPPRESSION_RANK = {
@@ -24,21 +28,71 @@ EXCLUDED_BY_RANK = {
 }
 
 
+class domain_key(FunctionElement[str]):  # noqa: N801 - stands in expressions like a function of SQL
+    """``@domain`` of an address's key, by which a whole domain is suppressed; no key of ours has a second @."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(domain_key, "postgresql")
+def _on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    key = compiler.process(element.clauses, **options)
+    return f"substr({key}, strpos({key}, '@'))"
+
+
+@compiles(domain_key, "sqlite")
+def _on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    key = compiler.process(element.clauses, **options)
+    return f"substr({key}, instr({key}, '@'))"
+
+
 def suppression_rank(workspace_id: int, list_ids: Sequence[int], now: datetime, key: Any = contacts.c.email_key) -> Any:
     """A scalar: the weightiest suppression of the row's ``key``, null where there is none; see EXCLUDED_BY_RANK.
 
-    A suppression for one list holds for every campaign that goes to this list, whoever else it goes to.
+    A suppression for one list holds for every campaign that goes to this list, whoever else it goes to; one of a whole
+    domain has the key ``@domain``.
     """
     it = suppressions.c
     return (
         select(func.max(case(_SUPPRESSION_RANK, value=it.reason, else_=2)))
         .where(
-            it.workspace_id == workspace_id, it.email_key == key,
+            it.workspace_id == workspace_id, it.email_key.in_((key, domain_key(key))),
             or_(it.list_id.is_(None), it.list_id.in_(list_ids)),
             or_(it.expires_at.is_(None), it.expires_at > now),
         )
         .scalar_subquery()
     )
+
+
+def chosen_frequency() -> ColumnElement[str]:
+    """How the person wants mails of the topic joined by ``join_choice``: their word about it, else the general one."""
+    return func.coalesce(contact_topics.c.frequency, contact_preferences.c.frequency, Frequency.EACH.value)
+
+
+def choice(now: datetime, digest: bool = False) -> ColumnElement[str]:
+    """What the person's own wishes say against a mail: an ExclusionReason, or ''. Needs ``join_choice``.
+
+    A digest goes to whoever is not pausing: that they want it was looked up when it was gathered.
+    """
+    pausing = (contact_preferences.c.paused_until > now, literal(ExclusionReason.PAUSED.value))
+    if digest:
+        return case(pausing, else_=literal(""))
+    often = chosen_frequency()
+    return case(
+        pausing,
+        (often == Frequency.NONE.value, literal(ExclusionReason.TOPIC_DECLINED.value)),
+        (often.in_((Frequency.DAILY.value, Frequency.WEEKLY.value)), literal(ExclusionReason.DIGEST.value)),
+        else_=literal(""),
+    )
+
+
+def join_choice(of: Any, contact_id: Any, topic_id: int | None) -> Any:
+    """``of`` (a table or join) with what the person ``contact_id`` chose, in general and for the topic."""
+    joined = of.outerjoin(contact_preferences, contact_preferences.c.contact_id == contact_id)
+    return joined.outerjoin(contact_topics, and_(
+        contact_topics.c.contact_id == contact_id, contact_topics.c.topic_id == (0 if topic_id is None else topic_id),
+    ))
 
 
 def audience(campaign: Campaign, now: datetime, after: int, until: int) -> Select[Any]:
@@ -63,8 +117,11 @@ def audience(campaign: Campaign, now: datetime, after: int, until: int) -> Selec
         )
     inner = (
         select(contacts.c.id, contacts.c.email, contacts.c.domain, member.c.standing, barred,
-               suppression_rank(campaign.workspace_id, campaign.include_lists, now).label("suppressed"))
-        .join(member, member.c.contact_id == contacts.c.id)
+               suppression_rank(campaign.workspace_id, campaign.include_lists, now).label("suppressed"),
+               choice(now).label("choice"))
+        .select_from(join_choice(
+            contacts.join(member, member.c.contact_id == contacts.c.id), contacts.c.id, campaign.topic_id
+        ))
         .where(contacts.c.workspace_id == campaign.workspace_id)
         .subquery()
     )
@@ -73,6 +130,6 @@ def audience(campaign: Campaign, now: datetime, after: int, until: int) -> Selec
         (inner.c.standing == 1, literal(ExclusionReason.UNSUBSCRIBED.value)),
         (inner.c.standing == 2, literal(ExclusionReason.UNCONFIRMED.value)),
         (inner.c.barred.is_not(None), literal(ExclusionReason.EXCLUDED_LIST.value)),
-        else_=literal(""),
+        else_=inner.c.choice,
     )
     return select(inner.c.id, inner.c.email, inner.c.domain, reason.label("reason"))

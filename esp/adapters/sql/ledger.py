@@ -8,7 +8,9 @@ import orjson
 from sqlalchemy import bindparam, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.among import among
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.digests import keep_back
 from esp.adapters.sql.schema import deliveries, suppressions
 from esp.events.fold import MARK_COLUMNS, MOVING, Folded, Standing, TallyKey, fold
 from esp.model.delivery import OPEN_STATES, DeliveryState, EventType, NewEvent
@@ -78,16 +80,17 @@ async def append_events(connection: AsyncConnection, dialect: str, events: Seque
     ids = sorted({event.delivery_id for event in events if event.delivery_id is not None})
     # Most events move a delivery and mark nothing: then there is half as much to read.
     wanted = MARK_COLUMNS if any(event.type not in MOVING for event in events) else ()
-    folded = fold(await _standings(connection, ids, wanted), events)
+    folded = fold(await _standings(connection, dialect, ids, wanted), events)
     await _write_moves(connection, dialect, folded)
     await _write_marks(connection, folded)
     await _write_events(connection, dialect, folded.events)
     await add_tallies(connection, dialect, folded.tallies)
+    await keep_back(connection, dialect, folded.events)
     return len(folded.events)
 
 
 async def _standings(
-    connection: AsyncConnection, ids: Sequence[int], wanted: Sequence[str]
+    connection: AsyncConnection, dialect: str, ids: Sequence[int], wanted: Sequence[str]
 ) -> dict[int, Standing]:
     """Where the deliveries stand, locked in the order of their ids, so that two of us never wait for each other."""
     table = deliveries.c
@@ -97,7 +100,7 @@ async def _standings(
     standings: dict[int, Standing] = {}
     for some in chunked(ids):
         rows = await connection.execute(
-            select(*columns).where(table.id.in_(some)).order_by(table.id).with_for_update()
+            select(*columns).where(among(table.id, some, dialect)).order_by(table.id).with_for_update()
         )
         for row in rows:
             marked = frozenset(column for column, is_set in zip(wanted, row[7:], strict=True) if is_set)
@@ -166,7 +169,7 @@ async def append_suppressions(connection: AsyncConnection, wanted: Sequence[NewS
     """Insert those suppressions that are not in force yet, within the caller's write transaction."""
     now = datetime.now(UTC)
     table = suppressions.c
-    for item in dict.fromkeys(wanted):
+    for item in dict.fromkeys(item for item in wanted if item.email_key):  # none is left of who was erased meanwhile
         same_list = table.list_id.is_(None) if item.list_id is None else table.list_id == item.list_id
         found = exists().where(
             table.workspace_id == item.workspace_id, table.email_key == item.email_key, same_list,

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -10,13 +11,17 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, sele
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, suppression_rank
+from esp.adapters.sql.digests import items_of
+from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, choice, join_choice, suppression_rank
 from esp.adapters.sql.ledger import append_events, append_suppressions, chunked, sqlite_instant
-from esp.adapters.sql.schema import batches, campaigns, contacts, deliveries, subscriptions
+from esp.adapters.sql.messages import load_messages
+from esp.adapters.sql.schema import batches, campaigns, contact_preferences, contacts, deliveries, subscriptions
 from esp.errors import LeaseLostError
 from esp.model.campaign import CampaignState
 from esp.model.contact import ExclusionReason, SubscriptionState
 from esp.model.delivery import OPEN_STATES, EventType, NewEvent
+from esp.model.permission import Stream
+from esp.ports.digests import DigestItem
 from esp.ports.ledger import NewSuppression
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Outcome, Postponed
 
@@ -44,9 +49,12 @@ class SqlOutbox:
     ) -> ClaimedBatch | None:
         """See ``esp.ports.outbox.Outbox.claim``."""
         claimable = _claimable(now, avoid_providers, avoid_pairs, avoid_campaigns)
+        single = claimable.where(batches.c.stream == Stream.TRANSACTIONAL.value)
         async with self._database.read() as connection:
             # Most polls find nothing; looking first keeps them from asking SQLite for its one write lock.
-            if (await connection.execute(claimable)).first() is None:
+            if (await connection.execute(single)).first() is not None:
+                claimable = single  # somebody waits for it, whatever the broadcasts have in front of them
+            elif (await connection.execute(claimable)).first() is None:
                 return None
         async with self._database.write() as connection:
             found = (await connection.execute(claimable.with_for_update(of=batches, skip_locked=True))).first()
@@ -66,19 +74,27 @@ class SqlOutbox:
     async def load(self, batch: ClaimedBatch, now: datetime) -> tuple[OutboxRow, ...]:
         """See ``esp.ports.outbox.Outbox.load``."""
         async with self._database.read() as connection:
-            include, sample = await _audience_of(connection, batch)
-            rows = (await connection.execute(_loading(batch, include, now))).all()
-        return tuple(_outbox_row(row, sample) for row in rows)
+            it = await _audience_of(connection, batch)
+            if it.single:
+                return await load_messages(connection, batch, now)
+            rows = (await connection.execute(_loading(batch, it, now))).all()
+            items = await _digest_items(connection, batch, it, rows)
+        return tuple(_outbox_row(row, it, items.get(row.contact_id, ())) for row in rows)
 
     async def refused(self, batch: ClaimedBatch, now: datetime) -> dict[int, str]:
         """See ``esp.ports.outbox.Outbox.refused``."""
         async with self._database.read() as connection:
-            include, sample = await _audience_of(connection, batch)
-            statement = _loading(batch, include, now)
+            it = await _audience_of(connection, batch)
+            if it.single:
+                found = await load_messages(connection, batch, now)
+                return {row.delivery_id: row.refused for row in found if row.refused}
+            statement = _loading(batch, it, now)
             rows = (await connection.execute(statement.with_only_columns(
-                deliveries.c.id, *(column for column in statement.selected_columns if column.key in _CHECKS)
+                deliveries.c.id, deliveries.c.contact_id,
+                *(column for column in statement.selected_columns if column.key in _CHECKS)
             ))).all()
-        return {row.id: reason for row in rows if (reason := _refusal(row, sample is not None))}
+            items = await _digest_items(connection, batch, it, rows)
+        return {row.id: reason for row in rows if (reason := _refusal(row, it, items.get(row.contact_id, ())))}
 
     async def renew(self, batches_: Sequence[ClaimedBatch], lease_seconds: float, now: datetime) -> frozenset[int]:
         """See ``esp.ports.outbox.Outbox.renew``."""
@@ -225,57 +241,81 @@ async def _finish(connection: AsyncConnection, batch: ClaimedBatch, due_at: date
     )
 
 
-async def _audience_of(connection: AsyncConnection, batch: ClaimedBatch) -> tuple[list[int], Mapping[str, Any] | None]:
-    """The campaign's included lists; and for a test send (which has none) the sample fields it shows."""
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """What of a campaign decides who gets it: its lists, its topic, whether it is a digest; the fields of a test send
+    (which has no lists), else None."""
+
+    include: Sequence[int]
+    topic_id: int | None
+    digest: bool
+    sample: Mapping[str, Any] | None
+    single: bool  # single messages, which are for one person each and carry their own text
+
+
+async def _audience_of(connection: AsyncConnection, batch: ClaimedBatch) -> _Aim:
+    of = campaigns.c
     row = (await connection.execute(
-        select(campaigns.c.include_lists, campaigns.c.test_of, campaigns.c.sample)
-        .where(campaigns.c.id == batch.campaign_id, campaigns.c.workspace_id == batch.workspace_id)
+        select(of.include_lists, of.test_of, of.sample, of.topic_id, of.digest, of.stream)
+        .where(of.id == batch.campaign_id, of.workspace_id == batch.workspace_id)
     )).one()
-    return [int(list_id) for list_id in row.include_lists], None if row.test_of is None else row.sample or {}
+    return _Aim([int(list_id) for list_id in row.include_lists], row.topic_id, bool(row.digest),
+                None if row.test_of is None else row.sample or {}, row.stream == Stream.TRANSACTIONAL.value)
 
 
-_CHECKS: Final = ("known", "suppressed", "subscribed")
+async def _digest_items(
+    connection: AsyncConnection, batch: ClaimedBatch, it: _Aim, rows: Sequence[Row[Any]]
+) -> dict[int, tuple[DigestItem, ...]]:
+    if not it.digest:
+        return {}
+    return await items_of(connection, batch.workspace_id, batch.campaign_id, [row.contact_id for row in rows])
 
 
-def _loading(batch: ClaimedBatch, include: Sequence[int], now: datetime) -> Select[Any]:
+_CHECKS: Final = ("known", "suppressed", "subscribed", "choice")
+
+
+def _loading(batch: ClaimedBatch, it: _Aim, now: datetime) -> Select[Any]:
     """Open deliveries with their contacts and what may stand in the way of each (the columns _CHECKS)."""
     d, c, s = deliveries.c, contacts.c, subscriptions.c
     key = func.coalesce(c.email_key, func.lower(d.address))
-    suppressed = suppression_rank(batch.workspace_id, include, now, key)
+    suppressed = suppression_rank(batch.workspace_id, it.include, now, key)
     subscribed = exists().where(
-        s.contact_id == d.contact_id, s.list_id.in_(include), s.state == SubscriptionState.SUBSCRIBED.value,
+        s.contact_id == d.contact_id, s.list_id.in_(it.include), s.state == SubscriptionState.SUBSCRIBED.value,
         s.workspace_id == batch.workspace_id,
     )
+    people = deliveries.outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == batch.workspace_id))
     return (
         select(
             d.id, d.contact_id, d.variant_id, d.address, d.domain, d.provider, d.attempts, d.created_at, d.reason,
             d.maybe_duplicate, key.label("key"), c.email, c.first_name, c.last_name, c.city, c.country, c.language,
             c.time_zone, c.birth_date, c.fields, c.id.is_not(None).label("known"), suppressed.label("suppressed"),
-            subscribed.label("subscribed"),
+            subscribed.label("subscribed"), choice(now, it.digest).label("choice"), contact_preferences.c.tracking_off,
         )
-        .select_from(deliveries.outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == batch.workspace_id)))
+        .select_from(join_choice(people, d.contact_id, it.topic_id))
         .where(d.batch_id == batch.id, d.workspace_id == batch.workspace_id, d.state.in_(_OPEN))
         .order_by(d.id)
     )
 
 
-def _refusal(row: Row[Any], test: bool) -> str:
+def _refusal(row: Row[Any], it: _Aim, items: Sequence[DigestItem]) -> str:
     if row.suppressed is not None:
         return EXCLUDED_BY_RANK[row.suppressed].value
-    if not test and not (row.known and row.subscribed):
+    if it.sample is not None:
+        return ""
+    if not (row.known and row.subscribed) or (it.digest and not items):
         return ExclusionReason.UNSUBSCRIBED.value  # somebody who was erased meanwhile is on no list either
-    return ""
+    return str(row.choice)
 
 
-def _outbox_row(row: Row[Any], sample: Mapping[str, Any] | None) -> OutboxRow:
-    fields = sample if sample is not None else {
+def _outbox_row(row: Row[Any], it: _Aim, items: tuple[DigestItem, ...]) -> OutboxRow:
+    fields = it.sample if it.sample is not None else {
         **(row.fields or {}), "first_name": row.first_name, "last_name": row.last_name, "email": row.email,
         "city": row.city, "country": row.country, "language": row.language, "time_zone": row.time_zone,
         "birth_date": row.birth_date,
     }
     return OutboxRow(
         row.id, row.contact_id, row.variant_id, row.address, row.key, row.domain, row.provider, row.attempts,
-        row.created_at, row.reason, row.maybe_duplicate, _refusal(row, sample is not None), fields,
+        row.created_at, row.reason, row.maybe_duplicate, _refusal(row, it, items), fields, not row.tracking_off, items,
     )
 
 

@@ -69,7 +69,8 @@ class SqlWalk:
     async def walking(self, limit: int = 10) -> tuple[Campaign, ...]:
         return await self._campaigns(
             select(campaigns)
-            .where(campaigns.c.state == CampaignState.SENDING.value, campaigns.c.walk_done.is_(False))
+            .where(campaigns.c.state == CampaignState.SENDING.value, campaigns.c.walk_done.is_(False),
+                   campaigns.c.digest == "")  # a digest has a walk of its own
             .order_by(campaigns.c.started_at, campaigns.c.id).limit(limit)
         )
 

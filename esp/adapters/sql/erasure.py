@@ -1,0 +1,246 @@
+"""Erasing a person in SQL: every table that knows the id or the address, found from the schema itself.
+
+What is about a mail stays as a count: the delivery keeps its state and times, the events their type and moment, and
+nothing in them says whose they were. Ids of erased people are negative, so that no later contact inherits their mails.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Table, case, cast, delete, func, null, or_, select, text, update
+from sqlalchemy import Text as TextType
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from esp.adapters.sql.database import Database
+from esp.adapters.sql.ledger import append_events
+from esp.adapters.sql.portable import ids_of, tables_about
+from esp.adapters.sql.schema import (
+    campaigns,
+    contacts,
+    deliveries,
+    erased_addresses,
+    events,
+    hygiene_findings,
+    import_rejects,
+    imports,
+    inbound_messages,
+    lists,
+    metadata,
+    subscriptions,
+)
+from esp.adapters.sql.upsert import add_to_counters
+from esp.model.contact import ExclusionReason, SubscriptionState
+from esp.model.delivery import OPEN_STATES, EventType, NewEvent
+from esp.ports.erasure import Erased
+
+_CHUNK: Final = 500
+_KEPT: Final = (deliveries, events)
+#: A person's opens and clicks keep by which rule they were told apart; what servers replied quotes the address.
+_HARMLESS: Final = (EventType.OPENED.value, EventType.CLICKED.value)
+_COUNTED: Final = {SubscriptionState.SUBSCRIBED.value: (-1, 0), SubscriptionState.UNSUBSCRIBED.value: (0, -1)}
+
+
+class SqlErasure:
+    """Erasure over SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def erase(
+        self, workspace_id: int, contact_id: int | None, email_key: str, digest: str, now: datetime
+    ) -> Erased:
+        dialect = self._database.dialect
+        async with self._database.write() as connection:
+            ids = [] if contact_id is None else await ids_of(connection, workspace_id, contact_id)
+            written = await _spellings(connection, workspace_id, ids, email_key)
+            mails = await _mails(connection, workspace_id, ids, email_key)
+            await append_events(connection, dialect, [
+                NewEvent(EventType.SUPPRESSED, now, workspace_id, campaign_id, delivery_id,
+                         detail={"reason": ExclusionReason.ERASED.value})
+                for delivery_id, campaign_id, is_open in mails if is_open
+            ])
+            emptied = await _empty(connection, workspace_id, ids, [mail[0] for mail in mails])
+            deleted = await _sweep(connection, dialect, workspace_id, email_key, written, [mail[0] for mail in mails])
+            await _uncount(connection, workspace_id, ids)
+            for table in reversed(tables_about()):
+                if table not in _KEPT:
+                    deleted += await _drop(connection, table, workspace_id, ids, email_key)
+            gone = await connection.execute(
+                delete(contacts).where(contacts.c.workspace_id == workspace_id, contacts.c.id.in_(ids))
+            )
+            make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+            await connection.execute(
+                make(erased_addresses).values(workspace_id=workspace_id, digest=digest, at=now)
+                .on_conflict_do_nothing()
+            )
+        await self._scrub_file()
+        return Erased(deleted + gone.rowcount, emptied)
+
+    async def _scrub_file(self) -> None:
+        """SQLite's log still holds the pages as they were: move it into the file and empty it, as far as readers let."""
+        if self._database.dialect == "sqlite":
+            async with self._database.read() as connection:
+                await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def known(self, workspace_id: int, digests: Collection[str]) -> frozenset[str]:
+        it = erased_addresses.c
+        wanted, found = sorted(digests), set[str]()
+        async with self._database.read() as connection:
+            for start in range(0, len(wanted), _CHUNK):
+                rows = await connection.execute(
+                    select(it.digest).where(it.workspace_id == workspace_id,
+                                            it.digest.in_(wanted[start:start + _CHUNK]))
+                )
+                found.update(rows.scalars())
+        return frozenset(found)
+
+    async def forgive(self, workspace_id: int, digest: str) -> bool:
+        it = erased_addresses.c
+        async with self._database.write() as connection:
+            gone = await connection.execute(
+                delete(erased_addresses).where(it.workspace_id == workspace_id, it.digest == digest)
+            )
+            return bool(gone.rowcount)
+
+    async def blank_events(self, before: datetime, limit: int = 2000) -> int:
+        e = events.c
+        # Ids grow with time, so the oldest are the first; what is blank already is passed over by one look each.
+        old = (
+            select(e.id).where(e.at < before, or_(e.ip != "", e.user_agent != "")).order_by(e.id).limit(limit)
+        )
+        async with self._database.read() as connection:
+            ids = (await connection.execute(old)).scalars().all()
+        if not ids:
+            return 0
+        async with self._database.write() as connection:
+            for start in range(0, len(ids), _CHUNK):
+                await connection.execute(
+                    update(events).where(e.id.in_(ids[start:start + _CHUNK])).values(ip="", user_agent="")
+                )
+        return len(ids)
+
+
+async def _spellings(connection: AsyncConnection, workspace_id: int, ids: Sequence[int], email_key: str) -> list[str]:
+    """The address as it may stand in texts: folded, and as the person wrote it."""
+    found = await connection.execute(
+        select(contacts.c.email).where(contacts.c.workspace_id == workspace_id, contacts.c.id.in_(ids))
+    )
+    return sorted({email_key, *found.scalars()})
+
+
+async def _mails(
+    connection: AsyncConnection, workspace_id: int, ids: Sequence[int], email_key: str
+) -> list[tuple[int, int, bool]]:
+    """Every delivery to the person, also as a test to their address: id, campaign, and whether it is still open."""
+    d = deliveries.c
+    tests = select(campaigns.c.id).where(campaigns.c.workspace_id == workspace_id, campaigns.c.test_of.is_not(None))
+    rows = await connection.execute(
+        select(d.id, d.campaign_id, d.state).where(
+            d.workspace_id == workspace_id,
+            or_(d.contact_id.in_(ids), (d.campaign_id.in_(tests)) & (func.lower(d.address) == email_key)),
+        ).order_by(d.id)
+    )
+    return [(row.id, row.campaign_id, row.state in OPEN_STATES) for row in rows]
+
+
+async def _empty(connection: AsyncConnection, workspace_id: int, ids: Sequence[int], mails: Sequence[int]) -> int:
+    d, e = deliveries.c, events.c
+    blank = {"contact_id": null(), "ip": "", "user_agent": "",
+             "detail": case((e.type.in_(_HARMLESS), e.detail), else_=null())}
+    emptied = 0
+    for start in range(0, len(mails), _CHUNK):
+        some = mails[start:start + _CHUNK]
+        await connection.execute(
+            update(deliveries).where(d.id.in_(some), d.workspace_id == workspace_id)
+            .values(address="", domain="", reply="", contact_id=-d.id)
+        )
+        emptied += (await connection.execute(
+            update(events).where(e.delivery_id.in_(some), e.workspace_id == workspace_id).values(blank)
+        )).rowcount
+    if ids:
+        emptied += (await connection.execute(
+            update(events).where(e.contact_id.in_(ids), e.workspace_id == workspace_id).values(blank)
+        )).rowcount
+    return emptied + len(mails)
+
+
+async def _sweep(
+    connection: AsyncConnection, dialect: str, workspace_id: int, email_key: str, written: Sequence[str],
+    mails: Sequence[int],
+) -> int:
+    """Texts in which the address may stand: refused rows, mail that came in, test sends, what was searched for."""
+    deleted = 0
+    refused = import_rejects.c
+    gone = await connection.execute(delete(import_rejects).where(
+        refused.workspace_id == workspace_id, _holds(refused.row, email_key)
+    ))
+    deleted += gone.rowcount
+    mail = inbound_messages.c
+    ours = or_(mail.workspace_id == workspace_id, mail.workspace_id.is_(None))
+    in_raw = "position(:needle in raw) > 0" if dialect == "postgresql" else "instr(raw, :needle) > 0"
+    wheres: list[Any] = [_holds(mail.rcpt_to, email_key), _holds(mail.mail_from, email_key)]
+    wheres += [text(in_raw).bindparams(needle=one.encode()) for one in written]
+    wheres += [mail.delivery_id.in_(mails[start:start + _CHUNK]) for start in range(0, len(mails), _CHUNK)]
+    for where in wheres:
+        deleted += (await connection.execute(delete(inbound_messages).where(ours, where))).rowcount
+    k = campaigns.c
+    await connection.execute(
+        update(campaigns).values(sample={})
+        .where(k.workspace_id == workspace_id, k.test_of.is_not(None), _holds(cast(k.sample, TextType), email_key))
+    )
+    await connection.execute(
+        update(imports).values(error="")
+        .where(imports.c.workspace_id == workspace_id, _holds(imports.c.error, email_key))
+    )
+    found = hygiene_findings.c
+    deleted += (await connection.execute(delete(hygiene_findings).where(
+        found.workspace_id == workspace_id, or_(_holds(found.group_key, email_key), _holds(found.suggestion, email_key))
+    ))).rowcount
+    bulk = metadata.tables["bulk_actions"]
+    for name in ("selection", "arguments"):
+        await connection.execute(
+            update(bulk).values({name: {}})
+            .where(bulk.c.workspace_id == workspace_id, _holds(cast(bulk.c[name], TextType), email_key),
+                   bulk.c.finished_at.is_not(None))
+        )
+    return deleted
+
+
+def _holds(column: Any, needle: str) -> Any:
+    return func.lower(column).contains(needle, autoescape=True)
+
+
+async def _uncount(connection: AsyncConnection, workspace_id: int, ids: Sequence[int]) -> None:
+    """Take the person off the lists' counters, the lists locked in order as everybody does."""
+    s = subscriptions.c
+    rows = (await connection.execute(
+        select(s.list_id, s.state).where(s.contact_id.in_(ids), s.workspace_id == workspace_id).order_by(s.list_id)
+    )).all()
+    if not rows:
+        return
+    await connection.execute(
+        select(lists.c.id).where(lists.c.id.in_([row.list_id for row in rows])).order_by(lists.c.id).with_for_update()
+    )
+    for row in rows:
+        await add_to_counters(connection, row.list_id, *_COUNTED.get(row.state, (0, 0)))
+
+
+async def _drop(
+    connection: AsyncConnection, table: Table, workspace_id: int, ids: Sequence[int], email_key: str
+) -> int:
+    columns = table.c
+    about: list[Any] = []
+    if "contact_id" in columns and ids:
+        about.append(columns.contact_id.in_(ids))
+    if "email_key" in columns:
+        about.append(columns.email_key == email_key)
+    if "address" in columns:
+        about.append(func.lower(columns.address) == email_key)
+    if not about:
+        return 0
+    gone = await connection.execute(delete(table).where(columns.workspace_id == workspace_id, or_(*about)))
+    return int(gone.rowcount)
+
+

@@ -1,0 +1,37 @@
+"""Erasing a person: what is left are counts and a keyed hash of the address."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was found of a person: how many rows were deleted, how many kept as counts with everything personal gone."""
+
+    deleted: int
+    emptied: int
+
+
+class Erasure(Protocol):
+    async def erase(
+        self, workspace_id: int, contact_id: int | None, email_key: str, digest: str, now: datetime
+    ) -> Erased:
+        """Erase whoever has the address (and the contact, where there is one) and keep ``digest`` of the address.
+
+        All in one transaction, list counters included; what was still to be sent to them ends as suppressed.
+        """
+        ...
+
+    async def known(self, workspace_id: int, digests: Collection[str]) -> frozenset[str]:
+        """Those of ``digests`` that belong to erased people."""
+        ...
+
+    async def forgive(self, workspace_id: int, digest: str) -> bool:
+        """Forget that the address was erased: its owner came back and confirmed it. False where it was not known."""
+        ...
+
+    async def blank_events(self, before: datetime, limit: int = 2000) -> int:
+        """Take addresses and agents out of old events; how many (0: none is left)."""
+        ...
