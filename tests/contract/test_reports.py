@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from sqlalchemy import text, update
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.ledger import add_tallies
 from esp.adapters.sql.people import people_query
-from esp.adapters.sql.reports import SqlReports
+from esp.adapters.sql.reports import SqlReports, _moments
 from esp.adapters.sql.schema import campaigns, lists
-from esp.events.fold import TallyKey
+from esp.events.fold import TallyKey, minute_of
 from esp.model.delivery import EventType, NewEvent
 from esp.ports.engagement import Hit, JudgedHit, Withdrawal
 from esp.ports.reports import Metric, PeopleFilter
@@ -207,6 +208,29 @@ async def test_time_comes_in_round_buckets_without_gaps(database: Database, tmp_
     assert long.seconds == 86400
     assert len(long.buckets) == 120
     assert sum(bucket.figures.opened for bucket in long.buckets) == 3, "what is older lies in the first"
+
+
+async def test_a_long_life_is_added_up_by_the_database(database: Database, tmp_path: Path) -> None:
+    """A report never reads every minute of two years: hours and days come as sums, whatever the minute was."""
+    world = await make_world(database, tmp_path)
+    sent, reports = world.sent, world.app.store.reports
+    half_hours = [SENT + timedelta(minutes=31 * number) for number in range(2000)]  # 43 days
+    counts = Counter({TallyKey(sent.workspace_id, sent.campaign_id, "minute", minute_of(at), "opened"): 1
+                      for at in half_hours})
+    async with database.write() as connection:
+        await add_tallies(connection, database.dialect, counts)
+        for length, most in ((60, 2100), (6 * 3600, 1100), (86400, 60)):
+            moments = await _moments(connection, sent.workspace_id, sent.campaign_id, length, half_hours[0])
+            assert len(moments) <= most
+            assert sum(found["opened"] for found in moments.values()) == 2000
+        late = await _moments(connection, sent.workspace_id, sent.campaign_id, 3600, half_hours[1000])
+        assert sum(found["opened"] for found in late.values()) == 2000, "what is older lies in the first"
+        assert min(late) >= half_hours[1000].replace(minute=0)
+    for buckets in (2000, 400, 60):
+        series = await reports.over_time(sent.workspace_id, sent.campaign_id, buckets)
+        assert sum(bucket.figures.opened for bucket in series.buckets) == 2000
+        for bucket, following in pairwise(series.buckets):
+            assert bucket.figures.opened == sum(bucket.start <= at < following.start for at in half_hours)
 
 
 async def test_the_dashboard_shows_the_week(database: Database, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, case, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
@@ -33,6 +33,8 @@ from esp.ports.reports import (
 
 _WEEK: Final = timedelta(days=7)
 _MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86400
 _BUCKETS: Final = (60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400)
 _ENDS: Final = ("delivered", "bounced", "expired", "suppressed", "cancelled")
 _COUNTED: Final = frozenset(field.name for field in fields(Figures)) - {"waiting", "deferred"}
@@ -101,17 +103,18 @@ class SqlReports:
 
     async def over_time(self, workspace_id: int, campaign_id: int, buckets: int = 60) -> TimeSeries:
         async with self._database.read() as connection:
-            minutes = await _minutes(connection, workspace_id, campaign_id, None)
-        if not minutes:
-            return TimeSeries(_MINUTE, ())
-        first, last = min(minutes), max(minutes)
-        span = (last - first).total_seconds() + _MINUTE
-        length = next((length for length in _BUCKETS if span / length <= buckets), _BUCKETS[-1])
-        start = _floor(first, length)
-        # The newest that fit: a mail from years ago is still opened now and then, and would make thousands of buckets.
-        start = max(start, _floor(last, length) - timedelta(seconds=length * (buckets * 4 - 1)))
+            reach = await _first_and_last(connection, workspace_id, campaign_id)
+            if reach is None:
+                return TimeSeries(_MINUTE, ())
+            first, last = reach
+            span = (last - first).total_seconds() + _MINUTE
+            length = next((length for length in _BUCKETS if span / length <= buckets), _BUCKETS[-1])
+            start = _floor(first, length)
+            # The newest that fit: a mail from years ago is opened now and then, and would make thousands of buckets.
+            start = max(start, _floor(last, length) - timedelta(seconds=length * (buckets * 4 - 1)))
+            moments = await _moments(connection, workspace_id, campaign_id, length, start)
         summed: dict[datetime, Counts] = defaultdict(lambda: defaultdict(int))
-        for minute, counts in minutes.items():
+        for minute, counts in moments.items():
             for metric, n in counts.items():
                 summed[max(start, _floor(minute, length))][metric] += n
         number = int((_floor(last, length) - start).total_seconds()) // length + 1
@@ -277,16 +280,50 @@ async def _last_replies(
     return {provider: (reply, at) for provider, (_, reply, at) in found.items()}
 
 
+def _of_minutes(workspace_id: int, campaign_id: int) -> ColumnElement[bool]:
+    t = tallies.c
+    return and_(t.workspace_id == workspace_id, t.campaign_id == campaign_id, t.dimension == "minute")
+
+
+async def _first_and_last(
+    connection: AsyncConnection, workspace_id: int, campaign_id: int
+) -> tuple[datetime, datetime] | None:
+    """The first and the last minute in which anything happened; None where nothing did."""
+    t = tallies.c
+    row = (await connection.execute(
+        select(func.min(t.member), func.max(t.member)).where(_of_minutes(workspace_id, campaign_id))
+    )).one()
+    return None if row[0] is None else (datetime.fromisoformat(row[0]), datetime.fromisoformat(row[1]))
+
+
+async def _moments(
+    connection: AsyncConnection, workspace_id: int, campaign_id: int, length: int, start: datetime
+) -> dict[datetime, Counts]:
+    """Counts by minute, or added up by hour or day where a bucket of ``length`` seconds holds whole ones.
+
+    So a report reads some thousand rows at most, however long a campaign lives; what lies before ``start`` comes as
+    one sum, at ``start``. ``member`` is ISO text in UTC, whose beginning is its hour or its day.
+    """
+    t = tallies.c
+    kept, rest = (10, "T00:00Z") if length % _DAY == 0 else (13, ":00Z") if length % _HOUR == 0 else (17, "")
+    earliest = start.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+    moment = case((t.member < earliest, earliest[:kept]), else_=func.substr(t.member, 1, kept)).label("moment")
+    query = select(moment, t.metric, func.sum(t.n).label("n")).where(_of_minutes(workspace_id, campaign_id))
+    found: dict[datetime, Counts] = defaultdict(dict)
+    for row in await connection.execute(query.group_by(literal_column("moment"), t.metric)):
+        found[datetime.fromisoformat(row.moment + rest)][row.metric] = int(row.n)
+    return found
+
+
 async def _minutes(
-    connection: AsyncConnection, workspace_id: int, campaign_id: int, since: datetime | None
+    connection: AsyncConnection, workspace_id: int, campaign_id: int, since: datetime
 ) -> dict[datetime, Counts]:
     """Counts of every minute, from that of ``since`` on."""
     t = tallies.c
     query = select(t.member, t.metric, t.n).where(
-        t.workspace_id == workspace_id, t.campaign_id == campaign_id, t.dimension == "minute"
+        _of_minutes(workspace_id, campaign_id),
+        t.member >= since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M"),
     )
-    if since is not None:
-        query = query.where(t.member >= since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M"))
     found: dict[datetime, Counts] = defaultdict(dict)
     for row in await connection.execute(query):
         found[datetime.fromisoformat(row.member)][row.metric] = row.n
