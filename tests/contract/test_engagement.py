@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import StatementError
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import deliveries, events, journal_offsets, subscriptions
@@ -125,6 +127,29 @@ async def test_nothing_is_written_where_the_offset_has_moved(database: Database,
         assert not await engagement.record([JournalMove("edge-0.jsonl", 0, 5), move], judged, [word])
         assert await snapshot(database) == before
     assert await engagement.offsets(["edge-1.jsonl", "edge-9.jsonl"]) == {"edge-1.jsonl": 10, "edge-9.jsonl": 0}
+
+
+async def test_a_fold_that_fails_half_way_moves_no_offset(database: Database, tmp_path: Path) -> None:
+    """The offset moves in the transaction of the events, or a failure would lose every line before it."""
+    world = await make_world(database, tmp_path)
+    engagement, sent = world.app.store.engagement, world.sent
+    hit = Hit(EventType.OPENED, SENT, sent.workspace_id, sent.campaign_id, sent.deliveries[0])
+    move, judged = JournalMove("edge-1.journal", 0, 100), JudgedHit(hit, "human", "person", 1)
+    broken = Withdrawal(sent.workspace_id, sent.campaign_id, sent.deliveries[0], SENT.replace(tzinfo=None), "page")
+    with pytest.raises(StatementError):
+        await engagement.record([move], [judged], [broken])
+    assert await engagement.offsets(["edge-1.journal"]) == {"edge-1.journal": 0}
+    assert (await totals(database, sent.campaign_id)).get("opens", 0) == 0
+    assert await engagement.record([move], [judged])
+    assert (await totals(database, sent.campaign_id))["opens"] == 1
+
+
+async def test_a_mails_content_is_found_in_its_own_workspace_only(database: Database, tmp_path: Path) -> None:
+    world = await make_world(database, tmp_path)
+    engagement, sent = world.app.store.engagement, world.sent
+    assert await engagement.original(sent.workspace_id, sent.campaign_id, sent.variant_id)
+    assert await engagement.original(sent.workspace_id + 1, sent.campaign_id, sent.variant_id) is None
+    assert await engagement.original(sent.workspace_id, sent.campaign_id + 1, sent.variant_id) is None
 
 
 async def test_a_kill_between_journal_and_fold_loses_and_repeats_nothing(database: Database, tmp_path: Path) -> None:
