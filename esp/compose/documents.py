@@ -21,6 +21,8 @@ _LONELY: Final = re.compile("<p>\\s*(\ue000[0-9]+\ue001)\\s*</p>")
 _LISTED: Final = re.compile(
     "\ue000([0-9]+)\ue001\\s*<(ul|ol)>((?:(?!</?(?:ul|ol)>).)*)</\\2>\\s*\ue000([0-9]+)\ue001", re.DOTALL
 )
+# What mrml writes where the author names no language.
+_UNDETERMINED: Final = re.compile(r'<html lang="und"')
 _RUST_ESCAPE: Final = re.compile(r"\\u\{([0-9a-f]{1,5}|10[0-9a-f]{4})\}")
 
 _LAYOUT: Final = """<!doctype html>
@@ -62,12 +64,12 @@ class DocumentError(ValueError):
     """The source could not be made into HTML; the message is for its author."""
 
 
-def from_markdown(covered: str, shield: Shield, title: str) -> str:
+def from_markdown(covered: str, shield: Shield, title: str, language: str = "en") -> str:
     """A whole responsive document around CommonMark (with tables; HTML in the source is shown as text)."""
     body = _MARKDOWN.render(lone_lines_apart(covered, shield))
     body = _LONELY.sub(lambda f: f[1] if shield.is_statement(int(f[1][1:-1])) else f[0], body)
     body = _LISTED.sub(lambda f: _inside_list(f, shield), body)
-    return _LAYOUT.format(language="en", title=escape(title), body=body)
+    return _LAYOUT.format(language=escape(language), title=escape(title), body=body)
 
 
 def _inside_list(found: re.Match[str], shield: Shield) -> str:
@@ -78,14 +80,18 @@ def _inside_list(found: re.Match[str], shield: Shield) -> str:
     return f"<{found[2]}>\ue000{found[1]}\ue001{found[3]}\ue000{found[4]}\ue001</{found[2]}>"
 
 
-def from_mjml(covered: str, shield: Shield) -> str:
-    """HTML from MJML, statements as comments already. Raises DocumentError with the parser's reason."""
+def from_mjml(covered: str, shield: Shield, language: str = "en") -> str:
+    """HTML from MJML in ``language`` (an author's own ``<mjml lang>`` stands), statements as comments already.
+
+    Raises DocumentError with the parser's reason.
+    """
     try:
         output = mrml.to_html(covered, _MJML_OPTIONS, _MJML_RENDERING)
     except OSError as error:
         raise DocumentError(f"The MJML could not be read: {error}") from None
     # mrml prints attributes as Rust's debug form, which spells invisible characters out (\\u{200d}, our words too).
-    return _RUST_ESCAPE.sub(lambda found: chr(int(found[1], 16)), output.content)
+    html = _RUST_ESCAPE.sub(lambda found: chr(int(found[1], 16)), output.content)
+    return _UNDETERMINED.sub(f'<html lang="{escape(language)}"', html, count=1)
 
 
 def inline_styles(html: str) -> str:

@@ -24,6 +24,7 @@ class Facts:
     workspace_name: str = ""
     postal_address: str = ""
     campaign_name: str = ""
+    language: str = "en"  # BCP 47, of the workspace: screen readers and translators go by it
 
     def names(self) -> dict[str, dict[str, str]]:
         """As templates see them."""
@@ -114,7 +115,7 @@ def _convert(making: _Making, shield: Shield, facts: Facts, trees: list[Tree | N
         text = making.finder.in_text(shield.cover(source)).rstrip("\n") + "\n"
         making.problems += [p for p in lint.lint_links(tuple(making.finder.links)) if not making.failed]
     else:
-        covered = making.finder.in_html(_document(making, shield, source))
+        covered = making.finder.in_html(_document(making, shield, source, facts.language))
         making.problems += lint.lint_links(tuple(making.finder.links))
         text = text_from_html(covered, shield)
         if not has_unsubscribe:
@@ -129,17 +130,17 @@ def _convert(making: _Making, shield: Shield, facts: Facts, trees: list[Tree | N
     return Frozen(subject, preheader, parse(shield.uncover(text), VERBATIM), html, links, facts.names())
 
 
-def _document(making: _Making, shield: Shield, source: str) -> str:
+def _document(making: _Making, shield: Shield, source: str, language: str) -> str:
     """The draft's HTML with merge fields covered, statements as comments, styles inlined."""
     draft = making.draft
     environment = VERBATIM if draft.kind == ContentKind.MARKDOWN else ENVIRONMENT
     covered = shield.cover(source, environment)
     match draft.kind:
         case ContentKind.MJML:
-            html = documents.from_mjml(shield.comment(covered), shield)
+            html = documents.from_mjml(shield.comment(covered), shield, language)
         case ContentKind.MARKDOWN:
             title = uncomment(shield.cover(_clean(draft.subject), VERBATIM))
-            html = documents.inline_styles(shield.comment(documents.from_markdown(covered, shield, title)))
+            html = documents.inline_styles(shield.comment(documents.from_markdown(covered, shield, title, language)))
         case _:
             making.finder.check_raw_text(covered)
             html = documents.inline_styles(shield.comment(covered))

@@ -110,14 +110,35 @@ async def _domain_problems(app: App, campaign: Campaign) -> Sequence[Problem]:
     domain = await app.store.domains.by_id(campaign.workspace_id, campaign.domain_id)
     if domain.verified_at is not None:
         return ()
+    if words := await _somebody_elses(app, campaign):
+        return (Problem("error", "sender", words),)
     return (Problem("warning", "sender", f"The DNS records of {domain.name} have not been found yet, so that "
                     "many providers will refuse this mail or put it into spam."),)
+
+
+async def _somebody_elses(app: App, campaign: Campaign) -> str:
+    """Why this sender is not this workspace's to use; empty where it is.
+
+    Anybody may type a domain in; who publishes its records shows that it is theirs. As long as nobody has, a warning
+    will do. Where another workspace has and this one has not, it would be mail in another's name.
+    """
+    if campaign.domain_id is None:
+        return ""
+    domain = await app.store.domains.by_id(campaign.workspace_id, campaign.domain_id)
+    if domain.verified_at is not None:
+        return ""
+    labels = (campaign.from_address.rpartition("@")[2].lower() or domain.name).split(".")
+    names = [".".join(labels[at:]) for at in range(len(labels))]
+    if not await app.store.domains.verified_elsewhere(campaign.workspace_id, names):
+        return ""
+    return (f"Another workspace of this server has shown that {domain.name} is its own. Publish this workspace's DNS "
+            "records too, or send from another domain.")
 
 
 async def _facts(app: App, campaign: Campaign) -> tuple[Facts, frozenset[str]]:
     workspace = await app.store.accounts.workspace(campaign.workspace_id)
     known = await app.store.contacts.field_names(campaign.workspace_id)
-    return Facts(workspace.name, workspace.postal_address, campaign.name), known
+    return Facts(workspace.name, workspace.postal_address, campaign.name, workspace.language), known
 
 
 # ---- started ---------------------------------------------------------------------------------------------------------
@@ -163,6 +184,8 @@ async def start(app: App, detail: CampaignDetail) -> Campaign:
 async def _freeze_variants(app: App, detail: CampaignDetail) -> list[FrozenVariant]:
     if missing := missing_to_send(detail.edit()):
         raise InputError("The campaign cannot be sent yet.", missing)
+    if words := await _somebody_elses(app, detail.campaign):
+        raise InputError("The campaign cannot be sent yet.", {"domain_id": words})
     facts, known = await _facts(app, detail.campaign)
     frozen: list[FrozenVariant] = []
     links = 0
@@ -210,6 +233,8 @@ async def send_test(
     missing.pop("include_lists", None)
     if missing:
         raise InputError("The test cannot be sent yet.", missing)
+    if words := await _somebody_elses(app, detail.campaign):
+        raise InputError("The test cannot be sent yet.", {"domain_id": words})
     number, chosen = _variant(detail, label)
     facts, known = await _facts(app, detail.campaign)
     compiled = await _compile(app, chosen, number, facts, known)

@@ -71,6 +71,10 @@ class Domains(Protocol):
 
     async def by_name(self, workspace_id: int, name: str) -> SendingDomain | None: ...
 
+    async def verified_elsewhere(self, workspace_id: int, names: Sequence[str]) -> str:
+        """The first of ``names`` whose records another workspace of this server has published; empty where none."""
+        ...
+
     async def keys(self, workspace_id: int, domain_id: int) -> tuple[DkimKey, ...]:
         """Keys in use, oldest first."""
         ...

@@ -21,6 +21,7 @@ from esp.model.campaign import CampaignAction, CampaignState
 from esp.model.contact import ExclusionReason, SubscriptionState, SuppressionReason
 from esp.model.delivery import EventType, NewEvent
 from esp.ports.campaigns import AudienceChunk, Campaign, NewDelivery, VariantEdit
+from esp.ports.domains import NewKey
 from esp.ports.network import DnsError
 from tests.flows.audience_world import NEWS, NOW, World, open_world
 
@@ -375,6 +376,33 @@ async def test_two_people_who_edit_at_once_do_not_overwrite_each_other(world: Wo
         await flow.act(world.app, world.workspace, draft.id, CampaignAction.START, version=draft.version)
     detail = await world.app.store.campaigns.get(world.workspace, draft.id)
     assert detail.campaign.name == "Mine"
+
+
+async def test_nobody_sends_from_a_domain_that_another_workspace_has_shown_to_be_its_own(world: World) -> None:
+    domains, app = world.app.store.domains, world.app
+    news = await world.add_list("News", "a@x.example")
+    owner = (await app.store.accounts.create_workspace("Owner", "", NOW)).id
+    theirs = await domains.add(owner, "toko.example", [NewKey("m1", "rsa-sha256", "secret", "public")], NOW)
+    mine = await flow.create(app, world.workspace, world.edit(news))
+    below = await flow.create(app, world.workspace, world.edit(news, from_address="news@kabar.toko.example"))
+    await domains.record_check(world.workspace, world.domain, {}, NOW, verified=False)
+    assert (await flow.preflight(app, world.workspace, mine.id)).ready, "as long as nobody has shown anything"
+    await domains.record_check(owner, theirs.id, {}, NOW, verified=True)
+    for draft in (mine, below):
+        checked = await flow.preflight(app, world.workspace, draft.id)
+        assert not checked.ready
+        assert any(one.level == "error" and "toko.example" in one.message for one in checked.problems)
+        for attempt in (
+            flow.act(app, world.workspace, draft.id, CampaignAction.START),
+            flow.act(app, world.workspace, draft.id, CampaignAction.SCHEDULE, at=NOW + timedelta(hours=1)),
+            flow.send_test(app, world.workspace, draft.id, "me@x.example"),
+        ):
+            with pytest.raises(InputError) as refused:
+                await attempt
+            assert "domain_id" in refused.value.problems
+        assert (await app.store.campaigns.get(world.workspace, draft.id)).campaign.state is CampaignState.DRAFT
+    await domains.record_check(world.workspace, world.domain, {}, NOW, verified=True)
+    await flow.act(app, world.workspace, mine.id, CampaignAction.START)  # both brands of one firm: both have published
 
 
 async def test_nothing_of_another_workspace_can_be_reached(world: World) -> None:

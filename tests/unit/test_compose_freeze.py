@@ -4,7 +4,7 @@
 
 import pytest
 
-from esp.compose.freeze import Facts, inspect
+from esp.compose.freeze import Facts, freeze, inspect
 from esp.compose.shield import Shield, tokens
 from esp.errors import ContentError
 from esp.merge.links import resolve_link
@@ -171,6 +171,17 @@ def test_mjml_becomes_responsive_html_and_keeps_invisible_characters() -> None:
     assert "?c=Kota%20Bandung" in html
     assert "Lihat <https://a.example/?c=Kota%20Bandung>" in text
     assert "Hai" not in preview(source, ContentKind.MJML)[0]
+
+
+@pytest.mark.parametrize(("kind", "source"), [
+    (ContentKind.MJML, "<mjml><mj-body></mj-body></mjml>"), (ContentKind.MARKDOWN, "Halo"),
+])
+def test_the_mail_says_which_language_it_is_in(kind: ContentKind, source: str) -> None:
+    """A screen reader that is told ``und`` reads Indonesian with an English tongue."""
+    compiled = freeze(Draft("S", source, kind), facts=Facts(language="id"))
+    assert '<html lang="id"' in render_preview(compiled, person())[2]
+    own = freeze(Draft("S", '<mjml lang="su"><mj-body></mj-body></mjml>', ContentKind.MJML), facts=Facts(language="id"))
+    assert '<html lang="su"' in render_preview(own, person())[2]
 
 
 def test_mjml_links_no_fonts_of_a_third_party() -> None:

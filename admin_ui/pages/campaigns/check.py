@@ -87,7 +87,7 @@ async def _links(page: Page, detail: CampaignDetail) -> list[VariantLinks]:
     found: list[VariantLinks] = []
     known = await page.app.store.contacts.field_names(page.workspace_id)
     workspace = page.session.workspace
-    facts = Facts(workspace.name, workspace.postal_address, detail.campaign.name)
+    facts = Facts(workspace.name, workspace.postal_address, detail.campaign.name, workspace.language)
     seen: set[str] = set()
     for variant in detail.variants:
         if variant.edit.source in seen or not variant.edit.source.strip():

@@ -47,7 +47,7 @@ async def make_preview(page: Page, edit: CampaignEdit, at: int, person: Contact 
     known = await page.app.store.contacts.field_names(page.workspace_id)
     return await page.app.content.preview(
         draft, person.email if person else _SAMPLE_ADDRESS, person.merge_fields() if person else {},
-        known_fields=known, facts=Facts(workspace.name, workspace.postal_address, edit.name),
+        known_fields=known, facts=Facts(workspace.name, workspace.postal_address, edit.name, workspace.language),
         list_name=await _list_name(page, edit.include_lists))
 
 

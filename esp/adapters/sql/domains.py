@@ -53,6 +53,12 @@ class SqlDomains:
     async def by_name(self, workspace_id: int, name: str) -> SendingDomain | None:
         return await self._one(workspace_id, _d.name == name)
 
+    async def verified_elsewhere(self, workspace_id: int, names: Sequence[str]) -> str:
+        query = select(_d.name).where(
+            _d.workspace_id != workspace_id, _d.name.in_(names), _d.verified_at.is_not(None)).order_by(_d.id).limit(1)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar() or ""
+
     async def _one(self, workspace_id: int, condition: Any) -> SendingDomain | None:
         async with self._database.read() as connection:
             row = (await connection.execute(select(*_DOMAIN).where(_d.workspace_id == workspace_id, condition))).first()
