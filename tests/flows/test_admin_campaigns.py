@@ -12,6 +12,7 @@ import pytest
 from admin_ui.pages import campaigns, reports
 from esp.adapters.sql.database import Database
 from esp.errors import NotFoundError
+from esp.flows import campaigns as flow
 from esp.flows.walk import start_due
 from esp.model.campaign import CampaignState, ContentKind
 from esp.ports.campaigns import Campaign, CampaignDetail, CampaignEdit, VariantEdit
@@ -89,6 +90,33 @@ async def test_every_starter_can_be_sent_as_it_is(seed: Seed, sri: Browser, star
     variant = detail.variants[0].edit
     _compiled, problems = await seed.house.app.content.check(replace(variant.draft(), subject="Halo"))
     assert [one for one in problems if one.level == "error"] == []
+
+
+async def test_trying_the_starters_makes_one_draft(seed: Seed, sri: Browser) -> None:
+    """Whoever goes back and chooses another starter wants that one, and not a heap of drafts."""
+    async def begin(starter: str) -> CampaignDetail:
+        answer = await sri.submit("/campaigns/new", {"name": "", "starter": starter})
+        return await kept(seed, int(answer.headers["Location"].split("/")[2]))
+
+    before = len(await seed.house.app.store.campaigns.list(seed.workspace))
+    tried = [await begin(starter) for starter in ("newsletter", "letter", "letter", "text")]
+    assert len({one.campaign.id for one in tried}) == 1
+    assert [one.variants[0].edit.kind.value for one in tried] == ["mjml", "markdown", "markdown", "text"]
+    last = tried[-1]
+    await flow.change(seed.house.app, seed.workspace, last.campaign.id, replace(last.edit(), name="Mine"),
+                      last.campaign.version)
+    another = await begin("promotion")
+    assert another.campaign.id != last.campaign.id, "what somebody wrote in stays"
+    assert (await kept(seed, last.campaign.id)).campaign.name == "Mine"
+    assert len(await seed.house.app.store.campaigns.list(seed.workspace)) == before + 2
+
+
+async def test_the_mail_says_which_language_it_is_in(seed: Seed, sri: Browser) -> None:
+    accounts = seed.house.app.store.accounts
+    await accounts.update_workspace(
+        seed.workspace, name="Toko Melati", postal_address="Jl. Melati 1", language="id", time_zone="Asia/Jakarta")
+    await sri.get(f"/campaigns/{seed.draft.id}/preview/frame")
+    assert '<html lang="id"' in sri.last
 
 
 async def test_looking_at_the_page_of_a_new_campaign_makes_none(seed: Seed, sri: Browser) -> None:
@@ -385,6 +413,17 @@ async def test_the_live_stream_tells_and_ends_with_the_state(seed: Seed, sri: Br
     await start_due(seed.house.app)
     rest = await response.content.read()
     assert b"event: done" in rest
+
+
+async def test_the_live_stream_ends_with_the_session(seed: Seed, sri: Browser) -> None:
+    await send_now(seed, sri)
+    token = await sri.token("/settings/account")
+    response = await sri.client.get(f"/campaigns/{seed.draft.id}/live?state=scheduled")
+    assert (await response.content.readuntil(b"\n\n")).startswith(b"data: ")
+    await sri.post("/logout", {"csrf": token})
+    assert b"data: <" not in (rest := await response.content.read())
+    assert b"event: done" in rest
+    assert await state_of(seed, seed.draft) is CampaignState.SCHEDULED, "and not because the campaign went on"
 
 
 async def test_the_live_stream_of_a_campaign_in_another_state_ends_at_once(seed: Seed, sri: Browser) -> None:

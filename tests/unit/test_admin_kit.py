@@ -59,6 +59,24 @@ def test_a_data_block_cannot_be_ended_by_its_data() -> None:
     assert not set("<>&\u2028") & set(text)
 
 
+@pytest.mark.parametrize(("values", "empty"), [([0, 0, 0], True), ([0, 1, 0], False)])
+def test_a_chart_of_zeros_says_so_instead_of_drawing_an_empty_frame(values: list[int], empty: bool) -> None:
+    environment = make_environment()
+    template = environment.from_string(
+        '{% import "kit/charts.html" as c with context %}{{ c.over_time("x", data, "How", ["From", "Opened"], []) }}')
+    data = {"times": [1, 2, 3], "unit": "people", "series": [{"name": "Opened", "values": values},
+                                                             {"name": "Clicked", "values": [0, 0, 0]}]}
+    text = template.render(data=data)
+    assert ("Nobody yet" in text) is empty
+    assert ("data-chart" in text) is not empty
+
+
+def test_what_comes_next_looks_like_steps_and_not_like_boxes_to_tick() -> None:
+    text = (ADMIN / "templates" / "home" / "home.html").read_text()
+    assert '"square"' not in text
+    assert "step-number" in text
+
+
 def test_values_in_english_and_indonesian() -> None:
     at = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
     assert number(1234567) == "1,234,567"

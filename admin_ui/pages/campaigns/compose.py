@@ -13,7 +13,7 @@ from admin_ui.pages.campaigns.form import KINDS, LABELS, ComposeForm, from_local
 from admin_ui.pages.campaigns.shown import FIELDS, REASONS
 from admin_ui.pages.campaigns.starters import STARTERS, source_of, starter
 from admin_ui.words import _
-from esp.errors import ConflictError, InputError
+from esp.errors import ConflictError, InputError, NotFoundError
 from esp.flows import campaigns as flow
 from esp.model.campaign import CampaignState
 from esp.ports.campaigns import Campaign, CampaignDetail, CampaignEdit, VariantEdit
@@ -21,6 +21,8 @@ from esp.ports.contacts import ContactList
 from esp.ports.domains import SendingDomain
 
 routes = Routes()
+
+_BEGUN: Final = "merpati_begun"  # the cookie that names the draft this browser began, and its version then
 _FIELD_OF: Final = {"from_address": "from_local", "include_lists": "include", "exclude_lists": "exclude",
                     "domain_id": "domain"}
 
@@ -68,7 +70,10 @@ async def new(page: Page) -> web.Response:
 
 @routes.post("/campaigns/new")
 async def create(page: Page) -> web.Response:
-    """A draft with good defaults: the chosen starter, the only list there is, the sender of the campaign before."""
+    """A draft with good defaults: the chosen starter, the only list there is, the sender of the campaign before.
+
+    Whoever goes back and tries another starter gets it in the draft of a moment ago, as long as nobody wrote in that.
+    """
     form = (await page.form(NewForm)).data or NewForm()
     chosen = starter(form.starter)
     lists = await page.app.store.contacts.lists(page.workspace_id)
@@ -77,8 +82,29 @@ async def create(page: Page) -> web.Response:
         variants=(VariantEdit(_(chosen.subject) if chosen.subject else "", source_of(chosen.file), chosen.kind,
                               _(chosen.preheader) if chosen.preheader else ""),),
         include_lists=(lists[0].id,) if len(lists) == 1 else ())
-    campaign = await flow.create(page.app, page.workspace_id, await _with_sender(page, edit))
-    return page.redirect(f"/campaigns/{campaign.id}/edit")
+    edit = await _with_sender(page, edit)
+    before = await _untouched(page)
+    if before is None:
+        campaign = await flow.create(page.app, page.workspace_id, edit)
+    else:
+        campaign = await flow.change(page.app, page.workspace_id, before.id, edit, before.version)
+    response = page.redirect(f"/campaigns/{campaign.id}/edit")
+    response.set_cookie(_BEGUN, f"{campaign.id}.{campaign.version}", max_age=3600, path="/campaigns/new",
+                        httponly=True, samesite="Lax")
+    return response
+
+
+async def _untouched(page: Page) -> Campaign | None:
+    """The draft that this browser began last, where it is as it was then."""
+    key, _dot, version = page.request.cookies.get(_BEGUN, "").partition(".")
+    if not (key.isascii() and key.isdecimal() and len(key) <= 18):
+        return None
+    try:
+        campaign = (await page.app.store.campaigns.get(page.workspace_id, int(key))).campaign
+    except NotFoundError:
+        return None
+    same = campaign.state is CampaignState.DRAFT and str(campaign.version) == version
+    return campaign if same else None
 
 
 async def _with_sender(page: Page, edit: CampaignEdit) -> CampaignEdit:
