@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from esp.merge.evaluate import Coding, Program, Scope
+from esp.merge.evaluate import Coding, Program
+from esp.merge.expressions import Scope
 from esp.merge.parse import VERBATIM, Tree, parse
 from esp.merge.scope import contact_scope, references
 

@@ -9,7 +9,8 @@ import pytest
 from jinja2.sandbox import SandboxedEnvironment
 
 from esp.compose.language import read
-from esp.merge.evaluate import MergeLimitError, plain_text
+from esp.merge.budget import MergeLimitError
+from esp.merge.evaluate import plain_text
 from esp.merge.parse import MergeSyntaxError, parse
 
 SCOPE: dict[str, Any] = {
