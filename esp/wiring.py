@@ -34,14 +34,15 @@ _KEY_OCTETS: Final = 32
 async def build(settings: Settings, *, migrate: bool = True, coordination: Coordination | None = None) -> App:
     """The application on the configured database, resolver and coordination.
 
-    ``coordination`` replaces what the settings say, for a child that shares its parent's. Raises MerpatiError with the
-    operator's sentence where something is missing.
+    ``coordination`` replaces what the settings say, for a sending process that shares its parent's. Raises MerpatiError
+    with the operator's sentence where something is missing.
     """
     clock = SystemClock()
     delivery = settings.delivery
     _smart_host(delivery)  # a misspelt one should be known at the start
     _make_folder(settings.server.data_dir)
-    store = SqlStore(Database(settings.database_url, settings.database.pool_size), delivery.batch_size)
+    database = Database(settings.database_url, settings.database.pool_size, sending=coordination is not None)
+    store = SqlStore(database, delivery.batch_size)
     try:
         await store.check()
         if migrate:

@@ -1,0 +1,18 @@
+"""Rows by their numbers, of which there are now seven and now four hundred: one statement for however many."""
+
+from collections.abc import Sequence
+
+import orjson
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, func, literal, select
+
+
+def among(column: ColumnElement[int], ids: Sequence[int], dialect: str) -> ColumnElement[bool]:
+    """``column IN (ids)`` with all of them as one parameter.
+
+    A place for each would make another statement for each count, and a connection keeps the last hundred statements
+    prepared: on SQLite 35 kB each, on PostgreSQL in the server's memory too.
+    """
+    if dialect == "sqlite":
+        given = func.json_each(orjson.dumps(list(ids)).decode()).table_valued("value")
+        return column.in_(select(given.c.value))
+    return column == any_(literal(list(ids), ARRAY(BigInteger)))
