@@ -15,6 +15,7 @@ from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.mailroom import SqlMailroom
 from esp.adapters.sql.schema import inbound_messages, suppressions
+from esp.adapters.sql.signup import SqlSignups
 from esp.app import App
 from esp.ports.clock import SystemClock
 from esp.settings import Settings, load
@@ -30,6 +31,7 @@ class PartOfStore:
     mailroom: SqlMailroom
     ledger: SqlLedger
     engagement: SqlEngagement
+    signups: SqlSignups
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class House:
 async def open_house(database: Database, **mx: Any) -> AsyncIterator[House]:
     """Three people at ``warung.example`` in a running campaign of toko.example."""
     sending = await seed(database, [f"orang{number}@warung.example" for number in range(3)], now=datetime.now(UTC))
-    store = PartOfStore(SqlMailroom(database), SqlLedger(database), SqlEngagement(database))
+    store = PartOfStore(SqlMailroom(database), SqlLedger(database), SqlEngagement(database), SqlSignups(database))
     settings: Settings = load(mx={"port": 0, **mx})
     nothing = cast(Any, None)
     clock = SystemClock()

@@ -25,7 +25,7 @@ from esp.entry.mx import Mx
 from esp.entry.scheduler import Job
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
-from esp.flows import accounts, imports, mailroom, walk
+from esp.flows import accounts, bulk, hygiene, imports, mailroom, segments, signup, walk
 from esp.inbound.service import Reader
 from esp.settings import Settings, load
 from tracking import jobs as tracking_jobs
@@ -100,8 +100,14 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("walk audiences", 0.5, walk.walk_some, wakes="walk"),
         Job("finish campaigns", 1.0, walk.finish_done),
         Job("run imports", 1.0, imports.run_imports, wakes="imports"),
+        Job("do bulk actions", 1.0, bulk.run_bulk, wakes=bulk.WAKES),
+        Job("make hygiene reports", 2.0, hygiene.run_hygiene, wakes=hygiene.WAKES),
+        Job("index segments' fields", 60.0, segments.index_fields, wakes=segments.WAKES),
         Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
         Job("forget judged mail", 600.0, mailroom.forget_old),
+        Job("answer sign-ups", 1.0, signup.answer_new, wakes=signup.WAKES),
+        Job("expire unconfirmed sign-ups", 600.0, signup.expire_old),
+        Job("forget sign-ups that are over", 600.0, signup.forget_old),
         Job("forget expired sessions", 3600.0, accounts.forget_expired),
     ]
 

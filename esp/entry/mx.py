@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 
 from esp.app import App
 from esp.errors import TokenError
+from esp.flows.commands import find_list
 from esp.flows.mailroom import WAKES
 from esp.ports.mailroom import NewInbound
 
@@ -74,10 +75,13 @@ class _Doorkeeper:
             return "550 5.7.1 We do not relay"
         if name in ("postmaster", "abuse"):
             return None
-        for read in (self.app.tokens.read_return_path, self.app.tokens.read_unsubscribe_mailbox):
+        tokens = self.app.tokens
+        for read in (tokens.read_return_path, tokens.read_unsubscribe_mailbox, tokens.read_confirm_mailbox):
             with suppress(TokenError):
                 read(local)
                 return None
+        if await find_list(self.app, name, domain.lower()) is not None:
+            return None
         return "550 5.1.1 There is no such address here"
 
     async def keep(self, message: NewInbound) -> None:

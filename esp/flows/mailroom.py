@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from esp.app import App
+from esp.flows import commands
 from esp.inbound.correlate import addressed
 from esp.inbound.recognise import Mailbox, Recognition
 from esp.inbound.report import Complaint, RecipientReport
@@ -63,12 +64,20 @@ async def _file(app: App, reader: Reader, message: InboundMessage) -> bool:
 
 async def forget_old(app: App) -> bool:
     """Delete what was judged so long ago that no report could still be about it; its facts are in the ledger."""
-    return await app.store.mailroom.forget(app.clock.now() - OLDEST, BATCH) == BATCH
+    return await app.store.mailroom.forget(app.clock.now() - app.settings.retention.inbound_mail, BATCH) == BATCH
 
 
 async def _process(app: App, reader: Reader, message: InboundMessage) -> Filed:
     to = addressed(app.tokens, message.recipients)
-    found = await reader.recognise(message.raw, to.mailbox, not message.mail_from)
+    commanded = await commands.addressed_list(app, message.recipients) if to.claims is None else None
+    mailbox = Mailbox.COMMAND if commanded is not None else to.mailbox
+    found = await reader.recognise(message.raw, mailbox, not message.mail_from)
+    if found.kind is InboundKind.COMMAND and commanded is not None:
+        outcome = await commands.command(app, commanded, found)
+        return Filed(message.id, found.kind, outcome, commanded.one.workspace_id)
+    if to.mailbox is Mailbox.CONFIRM and to.claims is not None:
+        outcome = await commands.confirm(app, to.claims, found)
+        return Filed(message.id, found.kind, outcome, to.claims.workspace_id)
     claims = to.claims
     if found.kind is InboundKind.COMPLAINT and claims is None and found.complaint is not None:
         claims = addressed(app.tokens, found.complaint.evidence).claims

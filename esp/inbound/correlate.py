@@ -21,7 +21,8 @@ def addressed(tokens: TokenSigner, recipients: Iterable[str]) -> Addressed:
     for recipient in recipients:
         local = recipient.rpartition("@")[0] or recipient
         for mailbox, read in ((Mailbox.RETURN_PATH, tokens.read_return_path),
-                              (Mailbox.UNSUBSCRIBE, tokens.read_unsubscribe_mailbox)):
+                              (Mailbox.UNSUBSCRIBE, tokens.read_unsubscribe_mailbox),
+                              (Mailbox.CONFIRM, tokens.read_confirm_mailbox)):
             try:
                 return Addressed(mailbox, read(local))
             except TokenError:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import getaddresses
 from enum import StrEnum
 from typing import Final
 
@@ -10,6 +11,8 @@ from esp.inbound.message import ReadMessage
 from esp.inbound.report import Complaint, RecipientReport, complaint, recipient_reports
 from esp.ports.mailroom import InboundKind
 
+# RFC 3834 section 2: who answers these talks to a machine.
+_MACHINES: Final = re.compile(r"^(?:owner-.*|.*-request|.*-owner|mailer-daemon|postmaster|no-?reply.*)@", re.IGNORECASE)
 _DAEMONS: Final = re.compile(r"(?:mailer-daemon|postmaster|mail-daemon|mdaemon)@", re.IGNORECASE)
 
 
@@ -18,6 +21,8 @@ class Mailbox(StrEnum):
 
     RETURN_PATH = "return_path"
     UNSUBSCRIBE = "unsubscribe"
+    CONFIRM = "confirm"
+    COMMAND = "command"
     POSTMASTER = "postmaster"
 
 
@@ -29,6 +34,9 @@ class Recognition:
     rule: str
     reports: tuple[RecipientReport, ...] = ()
     complaint: Complaint | None = None
+    sender: str = ""  # the one address of From, which anybody can forge
+    subject: str = ""
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,23 @@ def _is_automatic(incoming: Incoming) -> bool:
     )
 
 
+def _is_bulk(incoming: Incoming) -> bool:
+    if incoming.mailbox not in (Mailbox.CONFIRM, Mailbox.COMMAND):
+        return False
+    fields = incoming.message.fields
+    return (
+        incoming.null_sender or "list-id" in fields or "list-unsubscribe" in fields or "x-loop" in fields
+        or fields.get("precedence", "").lower() in ("bulk", "list", "junk")
+        or bool(_MACHINES.search(_sender(incoming.message)))
+    )
+
+
+def _sender(message: ReadMessage) -> str:
+    """The address of From; empty where there is none or more than one."""
+    found = getaddresses([message.fields.get("from", "")])
+    return found[0][1] if len(found) == 1 and "@" in found[0][1] else ""
+
+
 def _is_from_daemon(incoming: Incoming) -> bool:
     return incoming.null_sender and bool(_DAEMONS.search(incoming.message.fields.get("from", "")))
 
@@ -73,6 +98,12 @@ RULES: Final[tuple[Rule, ...]] = (
          _is_automatic, InboundKind.AUTO_REPLY),
     Rule("unsubscribe-address", "RFC 2369 section 3.2: all else that comes to that address is a wish to leave.",
          lambda incoming: incoming.mailbox is Mailbox.UNSUBSCRIBE, InboundKind.UNSUBSCRIBE),
+    Rule("bulk", "RFC 3834 section 2: a list's mail or a machine's is nobody's command, and an answer would loop.",
+         _is_bulk, InboundKind.AUTO_REPLY),
+    Rule("confirm-address", "A person who answers a mail that asked for confirmation.",
+         lambda incoming: incoming.mailbox is Mailbox.CONFIRM, InboundKind.CONFIRM),
+    Rule("command-address", "A list's address for subscribing, leaving and help.",
+         lambda incoming: incoming.mailbox is Mailbox.COMMAND, InboundKind.COMMAND),
     Rule("postmaster", "RFC 5321 section 4.5.1: mail to the people who run this server.",
          lambda incoming: incoming.mailbox is Mailbox.POSTMASTER, InboundKind.POSTMASTER),
 )
@@ -82,5 +113,7 @@ def recognise(incoming: Incoming) -> Recognition:
     """The kind of a message, with its reports where it has any."""
     for rule in RULES:
         if rule.matches(incoming):
-            return Recognition(rule.kind, rule.name, recipient_reports(incoming.message), complaint(incoming.message))
+            message = incoming.message
+            return Recognition(rule.kind, rule.name, recipient_reports(message), complaint(message), _sender(message),
+                               message.fields.get("subject", ""), message.fields.get("message-id", ""))
     return Recognition(InboundKind.OTHER, "")

@@ -75,6 +75,7 @@ def _from_json(answer: dict[str, Any]) -> Recognition:
     return Recognition(
         InboundKind(answer["kind"]), answer["rule"], tuple(RecipientReport(**report) for report in answer["reports"]),
         Complaint(said["type"], tuple(said["evidence"])) if said else None,
+        answer["sender"], answer["subject"], answer["message_id"],
     )
 
 

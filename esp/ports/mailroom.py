@@ -14,6 +14,8 @@ class InboundKind(StrEnum):
     COMPLAINT = "complaint"
     AUTO_REPLY = "auto_reply"
     UNSUBSCRIBE = "unsubscribe"
+    CONFIRM = "confirm"
+    COMMAND = "command"
     POSTMASTER = "postmaster"
     UNREADABLE = "unreadable"
     OTHER = "other"

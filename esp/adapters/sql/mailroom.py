@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import contacts, deliveries, inbound_messages, sending_domains
+from esp.adapters.sql.schema import contacts, deliveries, inbound_messages, messages, sending_domains
 from esp.ports.mailroom import Filed, InboundMessage, NewInbound, ReportedDelivery
 
 # No address that the MX accepts can hold a line break, so one joins several in one column.
@@ -15,13 +15,17 @@ _SEPARATOR: Final = "\n"
 
 _DELIVERY: Final = (
     select(
-        deliveries.c.id, deliveries.c.workspace_id, deliveries.c.campaign_id, deliveries.c.contact_id,
+        deliveries.c.id, deliveries.c.workspace_id, deliveries.c.campaign_id,
+        # A single message keeps its person beside the delivery, see ``schema.messages``.
+        func.coalesce(messages.c.contact_id, deliveries.c.contact_id).label("contact_id"),
         deliveries.c.variant_id, deliveries.c.provider, deliveries.c.state, deliveries.c.created_at,
         deliveries.c.address, contacts.c.email_key,
     )
     # Outer: the contact may be gone, or never have been one (a test send); the report is true all the same.
+    .outerjoin(messages, messages.c.delivery_id == deliveries.c.id)
     .outerjoin(contacts, and_(
-        contacts.c.id == deliveries.c.contact_id, contacts.c.workspace_id == deliveries.c.workspace_id
+        contacts.c.id == func.coalesce(messages.c.contact_id, deliveries.c.contact_id),
+        contacts.c.workspace_id == deliveries.c.workspace_id
     ))
     .where(
         deliveries.c.id == bindparam("delivery"),
