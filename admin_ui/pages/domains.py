@@ -1,18 +1,35 @@
 """Sending domains: their DNS records ready to copy, and the check of what the world sees."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from aiohttp import web
+from pydantic import Field
 
-from admin_ui.forms import Form
+from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
-from admin_ui.pages.setup import DomainName
 from admin_ui.words import _
 from esp.errors import ConflictError, InputError
 from esp.flows.domains import RecordState, add_domain, check_domain, checks_of, records
 from esp.ports.domains import SendingDomain
 
 routes: Final = Routes()
+
+
+class DomainName(FormModel):
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+async def add_named(page: Page, form: Form[DomainName]) -> SendingDomain | None:
+    """The domain that the form names, added with its keys; nothing where the form then says why not."""
+    if form.data is None:
+        return None
+    try:
+        return await add_domain(page.app, page.workspace_id, form.data.name)
+    except InputError as error:
+        form.blame(error)
+    except ConflictError as error:
+        form.problems["name"] = str(error)
+    return None
 
 
 async def _domain(page: Page) -> SendingDomain:
@@ -39,14 +56,8 @@ async def new(page: Page) -> web.Response:
 @routes.post("/settings/domains/new", owner=True)
 async def create(page: Page) -> web.Response:
     form = await page.form(DomainName)
-    if form.data is None:
-        return page.invalid("settings/domain_new.html", form=form)
-    try:
-        domain = await add_domain(page.app, page.workspace_id, form.data.name)
-    except InputError as error:
-        return page.invalid("settings/domain_new.html", form=form.blame(error))
-    except ConflictError as error:
-        form.problems["name"] = str(error)
+    domain = await add_named(page, form)
+    if domain is None:
         return page.invalid("settings/domain_new.html", form=form)
     return page.redirect(f"/settings/domains/{domain.public_id}", _("The domain was added. Now publish its records."))
 

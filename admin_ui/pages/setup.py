@@ -8,12 +8,13 @@ from pydantic import Field
 from admin_ui.auth import is_on_this_machine, log_in
 from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
-from admin_ui.pages.workspace import WorkspaceForm, save_workspace, zone_choices
+from admin_ui.pages.domains import DomainName, add_named
+from admin_ui.pages.workspace import WorkspaceForm, save_workspace, workspace_form, zone_choices
 from admin_ui.security import SaidError
 from admin_ui.words import _
 from esp.errors import InputError
 from esp.flows.accounts import found_server, opens_set_up
-from esp.flows.domains import add_domain, check_domain, checks_of, records
+from esp.flows.domains import check_domain, checks_of, records
 
 routes: Final = Routes()
 
@@ -31,10 +32,6 @@ class ClosedSetUpError(SaidError):
     def __init__(self) -> None:
         super().__init__(_("This server is new. Open the address that it printed when it started: it holds the code "
                            "with which the owner's account is made."))
-
-
-class DomainName(FormModel):
-    name: Annotated[str, Field(min_length=1, max_length=253)]
 
 
 @routes.get("/setup", open=True)
@@ -70,10 +67,7 @@ async def create_owner(page: Page) -> web.Response:
 
 @routes.get("/setup/workspace", owner=True)
 async def workspace(page: Page) -> web.Response:
-    it = page.session.workspace
-    form: Form[WorkspaceForm] = Form.blank(
-        name=it.name, postal_address=it.postal_address, time_zone=it.time_zone, language=it.language)
-    return page.render("setup/workspace.html", form=form, zones=zone_choices())
+    return page.render("setup/workspace.html", form=workspace_form(page), zones=zone_choices())
 
 
 @routes.post("/setup/workspace", owner=True)
@@ -96,12 +90,9 @@ async def domain(page: Page) -> web.Response:
 @routes.post("/setup/domain", owner=True)
 async def create_domain(page: Page) -> web.Response:
     form = await page.form(DomainName)
-    if form.data is None:
+    made = await add_named(page, form)
+    if made is None:
         return page.invalid("setup/domain.html", form=form)
-    try:
-        made = await add_domain(page.app, page.workspace_id, form.data.name)
-    except InputError as error:
-        return page.invalid("setup/domain.html", form=form.blame(error))
     return page.redirect(f"/setup/domain/{made.public_id}")
 
 

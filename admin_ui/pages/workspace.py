@@ -40,6 +40,12 @@ class WorkspaceForm(FormModel):
         return zone
 
 
+def workspace_form(page: Page) -> Form[WorkspaceForm]:
+    """The form with what the workspace says of itself today."""
+    it = page.session.workspace
+    return Form.blank(name=it.name, postal_address=it.postal_address, time_zone=it.time_zone, language=it.language)
+
+
 async def save_workspace(page: Page, data: WorkspaceForm) -> None:
     await page.app.store.accounts.update_workspace(
         page.workspace_id, name=data.name, postal_address=data.postal_address.replace("\r\n", "\n"),
@@ -63,10 +69,7 @@ async def enter(page: Page) -> web.Response:
 
 @routes.get("/settings/workspace")
 async def show(page: Page) -> web.Response:
-    it = page.session.workspace
-    form: Form[WorkspaceForm] = Form.blank(
-        name=it.name, postal_address=it.postal_address, time_zone=it.time_zone, language=it.language)
-    return page.render("settings/workspace.html", form=form, zones=zone_choices())
+    return page.render("settings/workspace.html", form=workspace_form(page), zones=zone_choices())
 
 
 @routes.post("/settings/workspace", owner=True)
