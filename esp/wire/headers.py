@@ -77,9 +77,10 @@ def encode_phrase(name: str, used: int) -> bytes:
     """A display name: atoms, a quoted string, or encoded-words (RFC 5322 section 3.2.5, RFC 2047 section 5 rule 3)."""
     name = clean(name)
     if name.isascii() and "=?" not in name and len(name) < 200:
-        if _ATOMS.fullmatch(name):
-            return name.encode("ascii")
-        return b'"' + name.replace("\\", "\\\\").replace('"', '\\"').encode("ascii") + b'"'
+        plain = name if _ATOMS.fullmatch(name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        folded = _fold(plain, used)  # blanks may be folded inside of quotation marks too (section 3.2.4)
+        if folded is not None:
+            return folded
     return b"\r\n ".join(_encoded_words(name, PREFERRED_LINE - used))
 
 

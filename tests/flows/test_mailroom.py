@@ -120,6 +120,26 @@ async def test_a_repeated_report_changes_nothing(house: House, reader: Reader) -
     assert len(await house.suppressions()) == 1
 
 
+@pytest.mark.parametrize(("name", "old", "new"), [
+    ("01-hard.eml", b"Action: failed", b"Action: delayed"), ("01-hard.eml", b"Action: failed", b"Action: relayed"),
+    ("03-delayed.eml", b"Action: delayed\r\n", b""),
+])
+async def test_only_a_final_word_is_a_bounce(house: House, reader: Reader, name: str, old: bytes, new: bytes) -> None:
+    """A hard status with ``delayed`` is a delay, and a soft one without any action is no end."""
+    raw = re.sub(rb"\r?\n", b"\r\n", sample(name))
+    assert old in raw
+    assert await _receive(house, reader, raw.replace(old, new), house.return_path()) == ("bounce", "unchanged")
+    assert await states(house.database, house.sending.campaign_id) == {"delivered": 3}
+    assert await house.suppressions() == []
+
+
+async def test_a_report_on_a_mail_that_never_left_changes_nothing(house: House, reader: Reader) -> None:
+    async with house.database.write() as connection:
+        await connection.execute(update(deliveries).values(state="cancelled"))
+    assert await _receive(house, reader, sample("01-hard.eml"), house.return_path()) == ("bounce", "unchanged")
+    assert await house.suppressions() == []
+
+
 def _forged(house: House) -> list[str]:
     seeded, other = house.sending, TokenSigner({0: bytes(32)}, 0)
     ids = (seeded.workspace_id, seeded.campaign_id, seeded.deliveries[0])

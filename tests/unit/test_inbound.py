@@ -1,5 +1,6 @@
 """Reading and recognising received mail: reports, the order of the rules, and mail made to break a parser."""
 
+import resource
 import signal
 
 import pytest
@@ -93,6 +94,17 @@ async def test_a_reader_that_takes_too_long_is_killed_and_the_next_mail_is_read(
         reader._patience = 60.0
         found = await reader.recognise(sample("01-hard.eml"), Mailbox.RETURN_PATH, True)
         assert found.kind is InboundKind.BOUNCE
+    finally:
+        await reader.close()
+
+
+async def test_the_readers_memory_is_bounded_by_the_system() -> None:
+    reader = Reader()
+    try:
+        await reader.recognise(sample("01-hard.eml"), Mailbox.RETURN_PATH, True)
+        assert reader._child is not None
+        assert resource.prlimit(reader._child.pid, resource.RLIMIT_AS) == (512 * 1024 * 1024,) * 2
+        assert resource.prlimit(reader._child.pid, resource.RLIMIT_CORE) == (0, 0)
     finally:
         await reader.close()
 

@@ -49,6 +49,15 @@ def test_no_length_tag_and_every_required_header_is_signed() -> None:
         assert name in header
 
 
+def test_no_line_of_a_signature_is_long() -> None:
+    """RFC 5322 section 2.1.1: a server that breaks a longer line somewhere breaks the signature with it."""
+    head = _message().split(b"\r\nDate:", 1)[0]
+    lines = head.split(b"\r\n")
+    assert len(lines) > 12
+    assert max(map(len, lines)) <= 78
+    assert {line[:1] for line in lines if not line.startswith(b"DKIM-Signature: ")} == {b"\t"}
+
+
 def test_an_unsigned_message_carries_no_signature() -> None:
     assert b"DKIM-Signature" not in send(frozen(HTML), person(), keys=()).data
 

@@ -1,6 +1,7 @@
 """Header fields: what a stranger typed never starts a line, and a long List-Unsubscribe stays as it is."""
 
 import email.header
+import itertools
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -76,6 +77,20 @@ def test_a_long_unsubscribe_url_is_plain_ascii_and_folded_only_between_two() -> 
 def test_a_url_that_cannot_stand_in_a_header_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="cannot stand"):
         headers.encode_urls([url])
+
+
+@pytest.mark.parametrize("letter", ["kata", "k\u00fct\u00e4"])
+def test_lines_are_short_whatever_the_length_of_what_they_hold(letter: str) -> None:
+    """The name of a header counts too: each value is folded for the place where it begins."""
+    for length in range(1, 90):
+        text = (f"{letter} " * 20)[:length].strip()
+        message = send(frozen("<p>x</p>", subject=text), person(), from_name=text, list_name=text, feedback_id=text)
+        head = message.data.split(b"\r\n\r\n", 1)[0]
+        for start in (b"Subject:", b"From:", b"List-Id:", b"Feedback-ID:"):
+            field = (b"\r\n" + head).split(b"\r\n" + start)[1]
+            first, *more = field.split(b"\r\n")
+            lines = (start + first, *itertools.takewhile(lambda line: line[:1] == b" ", more))
+            assert max(map(len, lines)) <= 78, (length, lines)
 
 
 def test_dates_are_written_in_utc() -> None:

@@ -63,6 +63,13 @@ def test_a_changed_or_cut_address_is_refused() -> None:
             refused(read, wrong)
 
 
+def test_an_address_without_its_first_letters_is_none_of_ours() -> None:
+    """One spelling an address: what it is for must be read off it, before any key is tried."""
+    for make, read in ((OURS.return_path, OURS.read_return_path),
+                       (OURS.unsubscribe_mailbox, OURS.read_unsubscribe_mailbox)):
+        refused(read, make(*IDS)[2:])
+
+
 def test_other_keys_are_refused_and_older_ones_go_on_to_count() -> None:
     token = OURS.sign(Purpose.UNSUBSCRIBE, *IDS)
     refused(lambda text: TokenSigner({1: b"x" * 32}, 1).verify(Purpose.UNSUBSCRIBE, text), token)
