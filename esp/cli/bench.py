@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -28,6 +27,7 @@ from esp.app import App
 from esp.cli.shared import JsonOption, err, out, print_json, run
 from esp.entry.scheduler import Job
 from esp.entry.scheduler import run as run_jobs
+from esp.entry.scratch import scratch
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
 from esp.flows.campaigns import act, create
@@ -81,7 +81,7 @@ async def _broadcast(
     recipients: int, database: str, sink: str, unsigned: bool, workers: int, keep_mail: Path | None
 ) -> dict[str, Any]:
     before = _rsa_signs_per_second()
-    with tempfile.TemporaryDirectory(prefix="merpati-bench-") as folder, _receiver(sink, keep_mail) as target:
+    with scratch("bench") as folder, _receiver(sink, keep_mail) as target:
         settings = load(
             server={"data_dir": folder, "workers": workers},
             database={"url": "" if database == "sqlite" else database},

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -21,6 +20,7 @@ from esp.app import App
 from esp.cli.demo_display import Display, closing_words, report_tables
 from esp.cli.serve import serve, stop_on_signals, with_real_ports
 from esp.cli.shared import JsonOption, print_json, run
+from esp.entry.scratch import scratch
 from esp.errors import MerpatiError
 from esp.ports.reports import Metric
 from esp.rehearsal.account import COMPARED, Account, LedgerView, settle
@@ -43,8 +43,8 @@ _Result = TypeVar("_Result")
 def _data_dir(throw_away: bool) -> Iterator[Path]:
     """A fresh folder: a temporary one for ``--exit``, else ./demo-data, emptied where an earlier demo made it."""
     if throw_away:
-        with tempfile.TemporaryDirectory(prefix="merpati-demo-") as folder:
-            yield Path(folder)
+        with scratch("demo") as folder:
+            yield folder
         return
     if _FOLDER.exists() and not (_FOLDER / _MARK).exists():
         raise MerpatiError(f"{_FOLDER.resolve()} exists and was not made by a demo; move it away or run elsewhere.")

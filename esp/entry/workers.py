@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ import structlog
 
 from esp import wiring
 from esp.app import App
+from esp.entry.scratch import scratch
 from esp.settings import dump
 
 _DRAIN: Final = 30.0  # seconds a process may take to end after SIGTERM
@@ -42,14 +42,14 @@ class WorkerPool:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the processes alive until ``stop`` is set, then end them, each by its own id."""
-        # A socket's path has 108 octets at most, so it cannot lie in data_dir; mkdtemp makes the folder ours alone.
-        with tempfile.TemporaryDirectory(prefix="merpati-") as folder:
-            server = wiring.coordination_server(self._app, Path(folder) / "coordination")
+        # A socket's path has 108 octets at most, so it cannot lie in data_dir.
+        with scratch() as folder:
+            server = wiring.coordination_server(self._app, folder / "coordination")
             await server.start()
             try:
                 async with asyncio.TaskGroup() as keepers:
                     for number in range(self._count):
-                        keepers.create_task(self._keep(number, Path(folder) / "coordination", stop))
+                        keepers.create_task(self._keep(number, folder / "coordination", stop))
             finally:
                 await server.close()
 
