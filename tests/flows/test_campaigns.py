@@ -182,6 +182,16 @@ async def test_fifty_starts_at_once_give_one_run(world: World) -> None:
     assert sum(len(variant.links) for variant in plan.variants.values()) == 2  # frozen once
 
 
+async def test_what_was_changed_after_one_looked_is_not_started(world: World) -> None:
+    """The state alone would let a start send content that nobody has checked."""
+    news = await world.add_list("News", "a@x.example")
+    looked = await flow.create(world.app, world.workspace, world.edit(news))
+    await flow.change(world.app, world.workspace, looked.id, world.edit(news, name="Changed"), looked.version)
+    with pytest.raises(ConflictError):
+        await world.app.store.campaigns.start(looked, [], NOW)
+    assert (await world.app.store.campaigns.get(world.workspace, looked.id)).campaign.state is CampaignState.DRAFT
+
+
 async def test_content_that_cannot_be_sent_leaves_a_draft_that_says_where(world: World) -> None:
     news = await world.add_list("News", "a@x.example")
     for source in ("<p>{{ contact.first_name", "{% for x in range(99999999) %}x{% endfor %}", "{{ 'x' * 10 ** 9 }}"):

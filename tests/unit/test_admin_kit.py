@@ -48,6 +48,16 @@ def test_every_form_that_changes_something_carries_the_token(path: Path) -> None
             assert "csrf_field()" in form.split("</form>")[0], path
 
 
+def test_every_frame_is_a_sandbox_in_which_nothing_runs() -> None:
+    """The frame holds somebody's HTML; its own policy says the same, and either alone must do."""
+    frames = [(path.name, tag) for path in TEMPLATES for tag in re.findall(r"<iframe[^>]*>", path.read_text())]
+    assert len(frames) >= 4
+    for name, tag in frames:
+        sandbox = re.search(r'\ssandbox="([^"]*)"', tag)
+        assert sandbox, name
+        assert not {"allow-scripts", "allow-same-origin", "allow-forms"} & set(sandbox[1].split()), name
+
+
 def test_every_template_compiles() -> None:
     environment = make_environment()
     for path in TEMPLATES:
