@@ -161,8 +161,7 @@ def answer(head: Letterhead, name: str, in_reply_to: str) -> NewMessage:
         "subscribe": head.command("subscribe"), "leave": head.command("unsubscribe"), "help": head.command("help")}
     text = f"{_fill(words[name], **values)}\n\n{_foot(head.pages)}"
     thread = (("In-Reply-To", in_reply_to), ("References", in_reply_to)) if in_reply_to else ()
-    return _message(head, MessageKind.ANSWER, _fill(words[f"{name}_subject"], **values), text, "",
-                    reply_to=head.command(), extra=thread)
+    return _message(head, MessageKind.ANSWER, _fill(words[f"{name}_subject"], **values), text, "", extra=thread)
 
 
 def _foot(pages: PublicPages) -> str:
@@ -177,8 +176,10 @@ def _message(
     automatic = "auto-replied" if kind is MessageKind.ANSWER else "auto-generated"
     html = _HTML.format(language=head.language, subject=escape(subject), body=body) if body else ""
     raw = write_message(
-        from_name=head.first.signup.from_name or head.pages.brand, from_address=head.command(), to=head.address.text,
-        subject=subject, text=text, html=html, reply_to=reply_to, now=head.now,
+        # From is on the signing domain itself (strict alignment, DMARC), answers go to where our own server receives.
+        from_name=head.first.signup.from_name or head.pages.brand,
+        from_address=f"{head.first.command}@{head.domain.name}", reply_to=reply_to or head.command(),
+        to=head.address.text, subject=subject, text=text, html=html, now=head.now,
         message_id=f"{new_public_id()}@{head.domain.name}",
         extra=(("Auto-Submitted", automatic), ("X-Auto-Response-Suppress", "All"),
                ("Feedback-ID", f"{kind}:{head.pages.workspace_id}:transactional:merpati"), *extra),
