@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from esp.errors import DependencyError, SettingsError
 
 # Pages that SQLite keeps for itself, KiB a connection. Small on purpose: the system's cache holds the file's pages once
-# for all processes, and asking it for one costs a microsecond, while a private cache fills up as far as it may and makes
-# memory grow with the campaign. The writer keeps what one transaction dirties (an import's index pages lie far apart),
+# for all processes, and asking it for one costs a microsecond, while a private cache fills up as far as it may, so that
+# memory grows with the campaign. The writer keeps what one transaction dirties (an import's index pages lie far apart),
 # or they would be written to the WAL more than once.
 _READER_CACHE: Final = 1_000
 _WRITER_CACHE: Final = 8_000

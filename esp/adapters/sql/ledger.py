@@ -80,7 +80,7 @@ async def append_events(connection: AsyncConnection, dialect: str, events: Seque
     ids = sorted({event.delivery_id for event in events if event.delivery_id is not None})
     # Most events move a delivery and mark nothing: then there is half as much to read.
     wanted = MARK_COLUMNS if any(event.type not in MOVING for event in events) else ()
-    folded = fold(await _standings(connection, dialect, ids, wanted), events)
+    folded = fold(await _standings(connection, ids, wanted), events)
     await _write_moves(connection, dialect, folded)
     await _write_marks(connection, folded)
     await _write_events(connection, dialect, folded.events)
@@ -90,7 +90,7 @@ async def append_events(connection: AsyncConnection, dialect: str, events: Seque
 
 
 async def _standings(
-    connection: AsyncConnection, dialect: str, ids: Sequence[int], wanted: Sequence[str]
+    connection: AsyncConnection, ids: Sequence[int], wanted: Sequence[str]
 ) -> dict[int, Standing]:
     """Where the deliveries stand, locked in the order of their ids, so that two of us never wait for each other."""
     table = deliveries.c
@@ -100,7 +100,7 @@ async def _standings(
     standings: dict[int, Standing] = {}
     for some in chunked(ids):
         rows = await connection.execute(
-            select(*columns).where(among(table.id, some, dialect)).order_by(table.id).with_for_update()
+            select(*columns).where(among(connection, table.id, some)).order_by(table.id).with_for_update()
         )
         for row in rows:
             marked = frozenset(column for column, is_set in zip(wanted, row[7:], strict=True) if is_set)
