@@ -141,7 +141,7 @@ class RetentionSettings(_Section):
         "the fact stays."
     )
     inbound_mail: Duration = Field(timedelta(days=30), description="How long judged bounces and complaints are kept.")
-    import_files: Duration = Field(timedelta(days=7), description="How long files of imports that have ended are kept.")
+    import_files: Duration = Field(timedelta(days=7), description="How long files that were imported are kept.")
     digest_items: Duration = Field(timedelta(days=60), description="How long it is known what stood in whose digest.")
 
 

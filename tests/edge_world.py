@@ -12,11 +12,19 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, select, update
 
+from esp.adapters.sql.accounts import SqlAccounts
+from esp.adapters.sql.archives import SqlArchives
+from esp.adapters.sql.campaigns import SqlCampaigns
+from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.domains import SqlDomains
 from esp.adapters.sql.engagement import SqlEngagement
+from esp.adapters.sql.erasure import SqlErasure
 from esp.adapters.sql.ledger import SqlLedger
+from esp.adapters.sql.preferences import SqlPreferences
 from esp.adapters.sql.reports import SqlReports
 from esp.adapters.sql.schema import campaigns, contacts, links, metadata, variants
+from esp.adapters.sql.signup import SqlSignups
 from esp.app import App
 from esp.compose.freeze import freeze
 from esp.model.content import CompiledVariant, Draft
@@ -91,13 +99,17 @@ class World:
     def unsubscribe_path(self, number: int = 0) -> str:
         return f"/u/{self.token(Purpose.UNSUBSCRIBE, number)}"
 
+    def preferences_path(self, number: int = 0) -> str:
+        return f"/p/{self.token(Purpose.PREFERENCES, number)}"
+
     def view_path(self, number: int = 0) -> str:
         return f"/v/{self.token(Purpose.VIEW, number)}"
 
     def paths(self, number: int = 0) -> list[str]:
         """Every URL of a mail."""
         clicks = [self.click_path(link.index, number) for link in self.compiled.links]
-        return [self.open_path(number), *clicks, self.unsubscribe_path(number), self.view_path(number)]
+        return [self.open_path(number), *clicks, self.unsubscribe_path(number), self.preferences_path(number),
+                self.view_path(number)]
 
     def break_database(self) -> None:
         self.app.store.engagement.broken = True  # type: ignore[attr-defined]
@@ -110,7 +122,10 @@ def make_app(database: Database, folder: Path, clock: TurnedClock) -> App:
     """An App with the areas that tracking uses."""
     settings = load(server={"data_dir": folder, "public_url": "https://mail.toko.example"})
     store: Any = SimpleNamespace(
-        engagement=Unplugged(SqlEngagement(database)), ledger=SqlLedger(database), reports=SqlReports(database)
+        engagement=Unplugged(SqlEngagement(database)), ledger=SqlLedger(database), reports=SqlReports(database),
+        preferences=SqlPreferences(database), signups=SqlSignups(database), archives=SqlArchives(database),
+        erasure=SqlErasure(database), accounts=SqlAccounts(database), domains=SqlDomains(database),
+        contacts=SqlContacts(database), campaigns=SqlCampaigns(database),
     )
     nothing: Any = None
     return App(settings, clock, store, nothing, nothing, TokenSigner({1: b"k" * 32}, 1))
@@ -134,6 +149,7 @@ async def make_world(
         await connection.execute(update(contacts).values({"city": "Solo", "language": "en"} | (fields or {})))
     clock = TurnedClock(SENT + timedelta(minutes=1))
     app = make_app(database, folder, clock)
+    await app.store.signups.public_pages(sent.workspace_id)  # the look of its pages is made when first asked for
     if delivered:
         await app.store.ledger.apply([
             NewEvent(EventType.DELIVERED, SENT, sent.workspace_id, sent.campaign_id, delivery)

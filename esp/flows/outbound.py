@@ -14,15 +14,18 @@ import structlog
 
 from esp.errors import LeaseLostError, MerpatiError
 from esp.flows.engine import Engine, PreparedPlan
+from esp.flows.erasure import erased_among
 from esp.flows.outcomes import outcome_of, refused_outcome, unrenderable_outcome
 from esp.flows.pacing import Gate
 from esp.flows.recording import RECORD_AT, Recorder
 from esp.model.attempt import Attempt, Failure
+from esp.model.contact import ExclusionReason
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Postponed
 from esp.verdict.judge import judge_attempt
 
 PATIENCE: Final = 2.0  # seconds a batch waits for a provider that wants to be left alone; beyond that it is given back
 _AFTER_FAILURE: Final = 15.0  # seconds until a batch is tried again that failed through a fault of ours
+_ERASED: Final = ExclusionReason.ERASED.value
 _CHECK_EVERY: Final = 1.0  # seconds after which suppressions are looked up again (I3)
 
 log = structlog.get_logger()
@@ -37,6 +40,7 @@ class BatchRun:
         self.recorder = Recorder(engine, batch, lease_ends, self.halt)
         self._engine, self._app, self._clock = engine, engine.app, engine.app.clock
         self._refused: dict[int, str] = {}
+        self._erased: dict[int, str] = {}
         self._checked = 0.0
         self._waiting: set[asyncio.Task[None]] = set()
 
@@ -68,6 +72,9 @@ class BatchRun:
         load = self._app.store.outbox.load(self.batch, self._clock.now())
         rows = await self._engine.stopwatch.timed("load", load)
         self._refused = {row.delivery_id: row.refused for row in rows if row.refused}
+        # However an address came back into the house, whoever had it erased is not written to again.
+        gone = await erased_among(self._app, self.batch.workspace_id, [row.email_key for row in rows])
+        self._erased = {row.delivery_id: _ERASED for row in rows if row.email_key in gone}
         return rows
 
     async def _send_all(self, queue: deque[OutboxRow], gate: Gate, prepared: PreparedPlan) -> None:
@@ -115,7 +122,7 @@ class BatchRun:
         if self._clock.monotonic() - self._checked > _CHECK_EVERY:
             self._checked = self._clock.monotonic()
             self._refused = await self._app.store.outbox.refused(self.batch, self._clock.now())
-        return self._refused.get(row.delivery_id, "")
+        return self._refused.get(row.delivery_id, "") or self._erased.get(row.delivery_id, "")
 
     async def _send(self, row: OutboxRow, gate: Gate, prepared: PreparedPlan) -> None:
         try:

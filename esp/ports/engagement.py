@@ -35,6 +35,7 @@ class Letter:
     language: str
     lists: tuple[LetterList, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
+    tracked: bool = True  # they did not ask us to count nothing
 
     @property
     def subscribed(self) -> bool:

@@ -150,6 +150,11 @@ class TokenSigner:
         data = f"{kind}\0{value}".encode("utf-8", "replace")
         return blake2b(data, digest_size=16, key=self._keys[self._current], person=b"fingerprint").hexdigest()
 
+    def lasting_fingerprint(self, kind: str, value: str) -> str:
+        """As ``fingerprint``, by the oldest key, which stays when others are added: for what must be known for ever."""
+        data = f"{kind}\0{value}".encode("utf-8", "replace")
+        return blake2b(data, digest_size=32, key=self._keys[min(self._keys)], person=b"lasting").hexdigest()
+
     def _mailbox(self, purpose: Purpose, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
         raw = self._raw(purpose, workspace_id, campaign_id, delivery_id)
         return _MAILBOX_PREFIXES[purpose] + base64.b32encode(raw).rstrip(b"=").decode().lower()

@@ -7,20 +7,26 @@ link scanners'). ``build_edge`` gives routes to mount at the root, and ``start``
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import parse_qs
 
 import structlog
 from aiohttp import web
 
 from esp.app import App
 from esp.errors import TokenError
+from esp.flows.preferences import set_frequency
 from esp.model.delivery import EventType
+from esp.model.preference import Frequency
 from esp.ports.engagement import Hit, Letter, Withdrawal
+from esp.ports.preferences import Proof, Reader
 from esp.wire.tokens import Claims, Purpose
 from tracking.edge import pages
+from tracking.edge.archive import ArchiveDoor
+from tracking.edge.body import Fields, read_fields
 from tracking.edge.confirm import ConfirmDoor
 from tracking.edge.links import Links, target
+from tracking.edge.looks import Looks
 from tracking.edge.pages import Pages
+from tracking.edge.preferences import PreferenceDoor
 from tracking.edge.shell import serve_style
 from tracking.edge.subscribe import SubscribeDoor
 from tracking.edge.theme import STYLE_ROUTE
@@ -33,8 +39,6 @@ from tracking.journal import FOLDER, encode
 log = structlog.get_logger("edge")
 
 _DATABASE_PATIENCE: Final = 5.0  # seconds until a page is answered without the database
-_LONGEST_FORM: Final = 16_384
-_FORM_PATIENCE: Final = 15.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,6 +50,7 @@ class Edge:
         self._app = app
         self._journal = JournalWriter(app.settings.server.data_dir / FOLDER)
         self._links = Links(app.store.engagement, _DATABASE_PATIENCE)
+        self._looks = Looks(app)
         self._late: set[asyncio.Task[bool]] = set()
 
     @property
@@ -54,12 +59,13 @@ class Edge:
         return [
             web.get("/o/{token}.gif", self.open),
             web.get("/c/{token}/{index}", self.click),
-            web.get(pages.STYLE_PATH, self.style),
             web.get("/u/{token}", self.ask),
             web.post("/u/{token}", self.unsubscribe),
             web.get("/v/{token}", self.view),
             web.get(STYLE_ROUTE, serve_style),
             *ConfirmDoor(self._app).routes,
+            *PreferenceDoor(self._app).routes,
+            *ArchiveDoor(self._app).routes,
             *SubscribeDoor(self._app).routes,
         ]
 
@@ -134,7 +140,7 @@ class Edge:
         claims = self._claims(Purpose.UNSUBSCRIBE, request)
         if claims is None:
             return Pages(visitor.accept_language).missing()
-        return Pages(visitor.accept_language, await self._letter_if_any(claims)).unsubscribe()
+        return (await self._pages(claims, visitor)).unsubscribe()
 
     async def view(self, request: web.Request) -> web.Response:
         visitor = meet(request)
@@ -149,9 +155,6 @@ class Edge:
             return Pages(visitor.accept_language).later()
         return pages.mail(markup) if markup is not None else Pages(visitor.accept_language, letter).gone()
 
-    async def style(self, _: web.Request) -> web.Response:
-        return pages.style()
-
     # ---- what changes something -------------------------------------------------------------------------------------
 
     async def unsubscribe(self, request: web.Request) -> web.Response:
@@ -164,12 +167,13 @@ class Edge:
         claims = self._claims(Purpose.UNSUBSCRIBE, request)
         if claims is None:
             return Pages(visitor.accept_language).missing()
-        form = await _form(request)
-        action = form.get("action", "")
-        letter = None if not action else await self._letter_if_any(claims)
-        page = Pages(visitor.accept_language, letter)
+        form = await read_fields(request)
+        action = form.one("action")
+        page = await self._pages(claims, visitor) if action else Pages(visitor.accept_language)
+        if action in ("weekly", "topics"):
+            return await self._get_less(claims, action, form, page, visitor)
         wording = page.words["undo_button" if action == "undo" else "unsubscribe_button"]
-        reason = form.get("reason", "")
+        reason = form.one("reason")
         withdrawal = Withdrawal(
             claims.workspace_id, claims.campaign_id, claims.delivery_id, self._app.clock.now(),
             "page" if action else "one-click", reason if reason in REASONS else "",
@@ -185,6 +189,31 @@ class Edge:
                 return page.later()
         await self._withdraw(withdrawal)
         return page.unsubscribed()
+
+    async def _get_less(
+        self, claims: Claims, action: str, form: Fields, page: Pages, visitor: Visitor
+    ) -> web.Response:
+        """Instead of leaving: once a week, or only some topics. What was said of topics before stays said."""
+        reader = await self._reader_if_any(claims)
+        if reader is None:
+            return page.later()
+        now = reader.choices
+        if action == "weekly":
+            often = Frequency.WEEKLY
+            topics = {topic: now.of(topic) for topic in now.topics if now.of(topic) in (Frequency.NONE, often)}
+        else:
+            wanted = {int(text) for text in form.all("topic") if text.isascii() and text.isdecimal() and len(text) < 19}
+            if not wanted:
+                return page.unsubscribe()
+            often = Frequency.NONE
+            topics = {one.id: _again(now.of(one.id)) for one in reader.topics if one.id in wanted}
+        proof = Proof(self._app.clock.now(), f"delivery:{claims.delivery_id}", visitor.ip, visitor.user_agent)
+        try:
+            await asyncio.wait_for(set_frequency(self._app, reader, often, topics, proof), _DATABASE_PATIENCE)
+        except Exception as error:
+            log.warning("choice without database", error=type(error).__name__, campaign=claims.campaign_id)
+            return page.later()
+        return page.less() if action == "weekly" else page.topics()
 
     async def _withdraw(self, withdrawal: Withdrawal) -> None:
         """Into the database; onto the disk where that fails or takes too long. It is idempotent, so both do no harm."""
@@ -210,6 +239,27 @@ class Edge:
         except TokenError:
             return None
 
+    async def _pages(self, claims: Claims, visitor: Visitor) -> Pages:
+        """The pages for whoever holds the mail; plainer where the database does not answer."""
+        letter = await self._letter_if_any(claims)
+        if letter is None:
+            return Pages(visitor.accept_language)
+        token = self._app.tokens.sign(
+            Purpose.PREFERENCES, claims.workspace_id, claims.campaign_id, claims.delivery_id)
+        return Pages(visitor.accept_language, letter, await self._looks.of(claims.workspace_id),
+                     await self._reader_if_any(claims), f"/p/{token}")
+
+    async def _reader_if_any(self, claims: Claims) -> Reader | None:
+        store = self._app.store.preferences
+        try:
+            async with asyncio.timeout(_DATABASE_PATIENCE):
+                contact_id = await store.reader_of_delivery(
+                    claims.workspace_id, claims.campaign_id, claims.delivery_id)
+                return await store.reader(claims.workspace_id, contact_id) if contact_id else None
+        except Exception as error:
+            log.warning("page without choices", error=type(error).__name__, campaign=claims.campaign_id)
+            return None
+
     async def _letter(self, claims: Claims) -> Letter | None:
         letter = self._app.store.engagement.letter(claims.workspace_id, claims.campaign_id, claims.delivery_id)
         return await asyncio.wait_for(letter, _DATABASE_PATIENCE)
@@ -222,21 +272,8 @@ class Edge:
             return None
 
 
-async def _form(request: web.Request) -> dict[str, str]:
-    """The fields of a small urlencoded form; none for anything else, which then means one-click."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_FORM_PATIENCE):
-            async for piece in request.content.iter_chunked(4096):
-                body += piece
-                if len(body) > _LONGEST_FORM:
-                    return {}
-    except TimeoutError:
-        return {}
-    if request.content_type != "application/x-www-form-urlencoded":
-        return {}
-    found = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20) if body.count(b"&") < 20 else {}
-    return {name: values[0] for name, values in found.items()}
+def _again(often: Frequency) -> Frequency:
+    return Frequency.EACH if often is Frequency.NONE else often
 
 
 def build_edge(app: App) -> Edge:

@@ -1,22 +1,20 @@
-"""The edge's pages: a few small templates read once, and the headers that each of them goes out with."""
+"""The edge's pages that a mail's links open, in the workspace's look, and the headers that answers go out with."""
 
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from esp.model.preference import Frequency
 from esp.ports.engagement import Letter
+from esp.ports.preferences import Reader
+from tracking.edge.preference_words import PREFERENCE_WORDS
+from tracking.edge.shell import POLICY, Shell, fill
+from tracking.edge.theme import PLAIN, Look
 from tracking.edge.words import REASONS, WORDS, choose_language
 
-_FOLDER: Final = Path(__file__).parent / "templates"
-_ENVIRONMENT: Final = Environment(
-    loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, auto_reload=False
-)
-STYLE: Final = (_FOLDER / "edge.css").read_bytes()
-#: Below /u/, where no token has a dot, so that the door has no further path that others must let through.
-STYLE_PATH: Final = f"/u/{sha256(STYLE).hexdigest()[:12]}.css"
+PAGE_POLICY: Final = POLICY
 
 #: 43 octets: one transparent point.
 PIXEL: Final = (
@@ -31,8 +29,6 @@ HEADERS: Final = {
     "X-Robots-Tag": "noindex, nofollow",
     "X-Content-Type-Options": "nosniff",
 }
-PAGE_POLICY: Final = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
 #: A mail in a browser. ``sandbox`` without allow-scripts and allow-same-origin: an origin of its own in which nothing
 #: runs, so whatever a merge field brought in can neither act nor read our cookies.
 MAIL_POLICY: Final = (
@@ -43,34 +39,58 @@ MAIL_POLICY: Final = (
 
 
 class Pages:
-    """Pages in the reader's language: that of the contact where known, else of the browser."""
+    """Pages in the reader's language (that of the contact where known, else of the browser) and the sender's look.
 
-    def __init__(self, accept_language: str, letter: Letter | None = None) -> None:
+    ``reader`` is the person with their choices, where they can be looked up: then the page has more to offer than to
+    leave. ``preferences`` is the address of their own page.
+    """
+
+    def __init__(
+        self, accept_language: str, letter: Letter | None = None, look: Look = PLAIN, reader: Reader | None = None,
+        preferences: str = "",
+    ) -> None:
         self._letter = letter
+        self._reader = reader
+        self._preferences = preferences
         self.language = choose_language(letter.language if letter else "", accept_language)
-        self.words = WORDS[self.language]
+        look = replace(look, brand=letter.brand) if letter else look
+        self._shell = Shell(look, self.language, PREFERENCE_WORDS, WORDS)
+        self.words = self._shell.words
 
     def unsubscribe(self) -> web.Response:
-        """The question; or the answer already, where the person has left every list."""
+        """The question, with ways to get less beside it; or the answer already, where they have left every list."""
         if self._letter and self._letter.lists and not self._letter.subscribed:
             return self.unsubscribed()
         lists = [one.name for one in self._letter.lists if one.subscribed] if self._letter else []
-        return self._page("unsubscribe.html", "unsubscribe", lists=lists, reasons=REASONS)
+        reader = self._reader
+        return self._page(
+            "unsubscribe.html", "unsubscribe", lists=lists, reasons=REASONS, preferences=self._preferences,
+            less=reader is not None and reader.choices.frequency in (Frequency.EACH, Frequency.DAILY),
+            topics=_offered(reader),
+        )
 
     def unsubscribed(self) -> web.Response:
         return self._page("done.html", "done")
 
+    def less(self) -> web.Response:
+        """They get a weekly digest from now on."""
+        return self._page("chosen.html", "less", preferences=self._preferences)
+
+    def topics(self) -> web.Response:
+        """They get mails about some topics only."""
+        return self._page("chosen.html", "topics", preferences=self._preferences)
+
     def undone(self, worked: bool) -> web.Response:
-        return self._page("page.html", "undone" if worked else "not_undone")
+        return self._page("shell.html", "undone" if worked else "not_undone")
 
     def missing(self) -> web.Response:
-        return self._page("page.html", "missing", 404)
+        return self._page("shell.html", "missing", 404)
 
     def gone(self) -> web.Response:
-        return self._page("page.html", "gone", 410)
+        return self._page("shell.html", "gone", 410)
 
     def later(self) -> web.Response:
-        response = self._page("page.html", "later", 503)
+        response = self._page("shell.html", "later", 503)
         response.headers["Retry-After"] = "30"
         return response
 
@@ -80,15 +100,15 @@ class Pages:
         if letter is None:
             lead = self.words.get(f"{subject}_lead_unknown", lead)
         else:
-            lead = lead.format(brand=letter.brand, address=letter.address)
-        text = _ENVIRONMENT.get_template(template).render(
-            language=self.language, words=self.words, title=self.words[f"{subject}_title"], lead=lead,
-            brand=letter.brand if letter else "", stylesheet=STYLE_PATH, **values,
-        )
-        return web.Response(
-            text=text, status=status, content_type="text/html",
-            headers={**HEADERS, "Content-Security-Policy": PAGE_POLICY, "Content-Language": self.language},
-        )
+            lead = fill(lead, brand=letter.brand, address=letter.address)
+        return self._shell.page(template, self.words[f"{subject}_title"], lead=lead, status=status, **values)
+
+
+def _offered(reader: Reader | None) -> Sequence[tuple[int, str, bool]]:
+    """Topics that somebody may keep, each with whether they want it now."""
+    if reader is None:
+        return ()
+    return [(one.id, one.name, reader.choices.of(one.id) is not Frequency.NONE) for one in reader.topics]
 
 
 def pixel() -> web.Response:
@@ -103,11 +123,4 @@ def redirect(target: str) -> web.Response:
 def mail(markup: str) -> web.Response:
     return web.Response(
         text=markup, content_type="text/html", headers={**HEADERS, "Content-Security-Policy": MAIL_POLICY}
-    )
-
-
-def style() -> web.Response:
-    return web.Response(
-        body=STYLE, content_type="text/css", charset="utf-8",
-        headers={"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"},
     )

@@ -21,7 +21,7 @@ async def show(app: App, letter: Letter) -> str | None:
         track_opens=False, track_clicks=original.track_clicks,
     )
     variant = CompiledVariant(original.label, (), original.payload)
-    recipient = Recipient(letter.delivery_id, letter.contact_id, letter.address, letter.fields)
+    recipient = Recipient(letter.delivery_id, letter.contact_id, letter.address, letter.fields, letter.tracked)
     # In a thread: what a template may cost is bounded, but not so tightly that others' clicks could wait for it.
     return await asyncio.to_thread(_page, variant, envelope, app.tokens, recipient)
 

@@ -9,10 +9,12 @@ from sqlalchemy import and_, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.among import among
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.ledger import add_tallies, append_events, chunked
 from esp.adapters.sql.schema import (
     campaigns,
+    contact_preferences,
     contacts,
     deliveries,
     events,
@@ -74,13 +76,15 @@ class SqlEngagement:
             found = await connection.execute(
                 select(d.contact_id, d.variant_id, d.address, k.include_lists, k.test_of, k.sample, k.from_name,
                        workspaces.c.name.label("brand"), variants.c.subject, c.id.label("known"), c.email, c.first_name,
-                       c.last_name, c.city, c.country, c.language, c.time_zone, c.birth_date, c.fields)
+                       c.last_name, c.city, c.country, c.language, c.time_zone, c.birth_date, c.fields,
+                       contact_preferences.c.tracking_off)
                 .select_from(
                     deliveries
                     .join(campaigns, and_(k.id == d.campaign_id, k.workspace_id == d.workspace_id))
                     .join(workspaces, workspaces.c.id == d.workspace_id)
                     .outerjoin(variants, and_(variants.c.id == d.variant_id, variants.c.campaign_id == d.campaign_id))
                     .outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == d.workspace_id))
+                    .outerjoin(contact_preferences, contact_preferences.c.contact_id == c.id)
                 )
                 .where(d.id == delivery_id, d.workspace_id == workspace_id, d.campaign_id == campaign_id)
             )
@@ -110,6 +114,7 @@ class SqlEngagement:
         return Letter(
             workspace_id, campaign_id, delivery_id, row.contact_id, row.variant_id, row.address,
             row.from_name or row.brand, row.subject or "", row.language or "", letter_lists, fields,
+            not row.tracking_off,
         )
 
     async def original(self, workspace_id: int, campaign_id: int, variant_id: int) -> Original | None:
@@ -154,7 +159,7 @@ class SqlEngagement:
             for some in chunked(delivery_ids):
                 rows = (await connection.execute(
                     select(d.id, d.campaign_id, d.variant_id, d.state, d.ended_at)
-                    .where(d.id.in_(some), d.workspace_id == workspace_id)
+                    .where(among(connection, d.id, some), d.workspace_id == workspace_id)
                 )).all()
                 counts = await connection.execute(
                     select(links.c.variant_id, func.count()).group_by(links.c.variant_id)
@@ -174,8 +179,8 @@ class SqlEngagement:
         async with self._database.read() as connection:
             for some in chunked(delivery_ids):
                 rows = await connection.execute(
-                    select(events).where(e.delivery_id.in_(some), e.workspace_id == workspace_id, e.type.in_(_HITS),
-                                         e.at >= since)
+                    select(events).where(among(connection, e.delivery_id, some), e.workspace_id == workspace_id,
+                                         e.type.in_(_HITS), e.at >= since)
                 )
                 found += [_hit(row) for row in rows]
         return sorted(found, key=lambda hit: hit.at)
@@ -187,6 +192,7 @@ class SqlEngagement:
             async with self._database.write() as connection:
                 for move in sorted(moves, key=lambda move: move.journal):
                     await self._move(connection, move)
+                hits = await _wanted(connection, hits)
                 await _lock(connection, sorted({judged.hit.delivery_id for judged in hits}))
                 firsts = await _link_firsts(connection, hits)
                 await append_events(connection, self._database.dialect, [_event(judged) for judged in hits])
@@ -221,7 +227,8 @@ class SqlEngagement:
             ids = await _engaged(connection, workspace_id, campaign_id, after_delivery, deliveries)
             for some in chunked(ids):
                 rows = await connection.execute(
-                    select(events).where(e.delivery_id.in_(some), e.workspace_id == workspace_id, e.type.in_(_HITS))
+                    select(events)
+                    .where(among(connection, e.delivery_id, some), e.workspace_id == workspace_id, e.type.in_(_HITS))
                 )
                 found += [
                     StoredHit(row.id, _hit(row), row.agent, int((row.detail or {}).get("version", 0))) for row in rows
@@ -293,9 +300,23 @@ async def _lock(
         query = select(d.id, d.workspace_id, d.campaign_id, d.contact_id, d.variant_id, d.provider, d.state)
         if workspace_id is not None:
             query = query.where(d.workspace_id == workspace_id, d.campaign_id == campaign_id)
-        for row in await connection.execute(query.where(d.id.in_(some)).order_by(d.id).with_for_update()):
+        query = query.where(among(connection, d.id, some)).order_by(d.id).with_for_update()
+        for row in await connection.execute(query):
             found[row.id] = FoldStanding(*row[1:6], DeliveryState(row.state))
     return found
+
+
+async def _wanted(connection: AsyncConnection, hits: Sequence[JudgedHit]) -> list[JudgedHit]:
+    """Without what people did who asked us to count nothing: also of mails that went out before they did."""
+    d, p = deliveries.c, contact_preferences.c
+    quiet: set[int] = set()
+    for some in chunked(sorted({judged.hit.delivery_id for judged in hits})):
+        rows = await connection.execute(
+            select(d.id).join(contact_preferences, p.contact_id == d.contact_id)
+            .where(d.id.in_(some), p.tracking_off, p.workspace_id == d.workspace_id)
+        )
+        quiet.update(rows.scalars())
+    return [judged for judged in hits if judged.hit.delivery_id not in quiet]
 
 
 async def _link_firsts(connection: AsyncConnection, hits: Sequence[JudgedHit]) -> Counter[TallyKey]:
@@ -307,7 +328,7 @@ async def _link_firsts(connection: AsyncConnection, hits: Sequence[JudgedHit]) -
     for some in chunked(ids):
         rows = await connection.execute(
             select(e.delivery_id, e.link_index, e.agent).distinct()
-            .where(e.delivery_id.in_(some), e.type == EventType.CLICKED.value)
+            .where(among(connection, e.delivery_id, some), e.type == EventType.CLICKED.value)
         )
         seen |= {(row.delivery_id, row.link_index, _link_metric(row.agent)) for row in rows}
     counts: Counter[TallyKey] = Counter()
@@ -355,7 +376,8 @@ async def _stored_events(
     found: dict[int, dict[int, NewEvent]] = {id: {} for id in ids}
     for some in chunked(ids):
         rows = await connection.execute(
-            select(events).where(e.delivery_id.in_(some), e.workspace_id == workspace_id, e.type.in_(_HITS))
+            select(events)
+            .where(among(connection, e.delivery_id, some), e.workspace_id == workspace_id, e.type.in_(_HITS))
         )
         for row in rows:
             judged = JudgedHit(_hit(row), row.agent, "", 0)

@@ -154,7 +154,7 @@ async def _empty(connection: AsyncConnection, workspace_id: int, ids: Sequence[i
         some = mails[start:start + _CHUNK]
         await connection.execute(
             update(deliveries).where(d.id.in_(some), d.workspace_id == workspace_id)
-            .values(address="", domain="", reply="", contact_id=-d.id)
+            .values(address="", domain="", reply="", contact_id=case((d.contact_id < 0, d.contact_id), else_=-d.id))
         )
         emptied += (await connection.execute(
             update(events).where(e.delivery_id.in_(some), e.workspace_id == workspace_id).values(blank)

@@ -1,0 +1,262 @@
+"""Erasing a person everywhere: asked for by mail and confirmed, or by a colleague; and forgetting what is old.
+
+What stays are counts, and a keyed hash of the address, so that somebody who stands in a file again next year is
+known, and not written to. The hash is made with the server's oldest secret key: whoever has only the database cannot
+try addresses against it.
+"""
+
+import asyncio
+import mmap
+import os
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from esp.app import App
+from esp.errors import NotFoundError, TokenError
+from esp.flows.digest_mail import language_of
+from esp.flows.preferences import print_of
+from esp.flows.providers import providers_of
+from esp.model.ids import new_public_id
+from esp.model.permission import MessageKind
+from esp.ports.contacts import Contact
+from esp.ports.erasure import Erased
+from esp.ports.preferences import Reader
+from esp.ports.signup import NewMessage
+from esp.render.single import write_message
+from esp.wire.addresses import parse_address
+from esp.wire.tokens import Purpose
+
+log = structlog.get_logger()
+
+LINK_HOURS: Final = 48
+#: Folders of the data directory whose files may quote people.
+_FOLDERS: Final = ("imports", "exports", "transfers", "outcomes", "journal")
+#: Files of lines, of which the whole line is about the person; of others only the address is struck out.
+_LINES: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+_PACKED: Final = (".xlsx", ".zip")
+_PRINT_BITS: Final = 32
+_WORDS: Final = {
+    "en": {
+        "subject": "Please confirm: erase my data",
+        "lead": "Somebody, hopefully you, asked {brand} to erase everything it holds about {address}.",
+        "press": "To do so, open this link within 48 hours and press the button there:",
+        "button": "Erase my data",
+        "otherwise": "If it was not you, do nothing. Nothing is erased.",
+    },
+    "id": {
+        "subject": "Mohon konfirmasi: hapus data saya",
+        "lead": "Seseorang, semoga Anda sendiri, meminta {brand} menghapus semua data tentang {address}.",
+        "press": "Untuk melakukannya, buka tautan ini dalam 48 jam dan tekan tombol di sana:",
+        "button": "Hapus data saya",
+        "otherwise": "Jika bukan Anda, abaikan saja. Tidak ada yang dihapus.",
+    },
+}
+
+
+def address_digest(app: App, workspace_id: int, email_key: str) -> str:
+    """The keyed hash that stays of an erased address."""
+    return app.tokens.lasting_fingerprint("erased", f"{workspace_id}\0{email_key}")
+
+
+async def erased_among(app: App, workspace_id: int, email_keys: Sequence[str]) -> frozenset[str]:
+    """Those of the addresses whose owners had their data erased."""
+    by_digest = {address_digest(app, workspace_id, key): key for key in email_keys if key}
+    if not by_digest:
+        return frozenset()
+    return frozenset(by_digest[one] for one in await app.store.erasure.known(workspace_id, tuple(by_digest)))
+
+
+async def erase(app: App, workspace_id: int, email: str) -> Erased:
+    """Erase whoever has the address, contact or not. Raises AddressError (a ValueError) where it is none."""
+    address = parse_address(email)
+    contact = await app.store.contacts.find(workspace_id, address.key)
+    if contact is not None:
+        return await erase_contact(app, contact)
+    return await _erase(app, workspace_id, None, address.key, [address.text, address.key])
+
+
+async def erase_contact(app: App, contact: Contact) -> Erased:
+    """Erase a contact: from the database in one transaction, then from this machine's files."""
+    return await _erase(app, contact.workspace_id, contact.id, contact.email_key, [contact.email, contact.email_key])
+
+
+async def erase_reader(app: App, reader: Reader) -> Erased:
+    """The same for somebody who confirmed it themselves."""
+    return await _erase(app, reader.workspace_id, reader.contact_id, reader.email_key, [reader.email, reader.email_key])
+
+
+async def _erase(
+    app: App, workspace_id: int, contact_id: int | None, email_key: str, spellings: Sequence[str]
+) -> Erased:
+    digest = address_digest(app, workspace_id, email_key)
+    found = await app.store.erasure.erase(workspace_id, contact_id, email_key, digest, app.clock.now())
+    await asyncio.to_thread(strike_out, app.settings.server.data_dir, spellings)
+    log.info("contact erased", workspace=workspace_id, deleted=found.deleted, emptied=found.emptied)
+    return found
+
+
+# ---- asked for by the person themselves ------------------------------------------------------------------------------
+
+
+async def ask(app: App, reader: Reader) -> bool:
+    """Send the mail that confirms. False where the workspace has no domain to send from."""
+    domains = await app.store.domains.all(reader.workspace_id)
+    domain = min(domains, key=lambda it: (it.verified_at is None, it.id), default=None)
+    if domain is None:
+        return False
+    now = app.clock.now()
+    workspace = await app.store.accounts.workspace(reader.workspace_id)
+    language = language_of({"language": reader.language}, workspace.language)
+    words = _WORDS[language]
+    to = parse_address(reader.email)
+    minute = int(now.timestamp() // 60)
+    stamp = minute << _PRINT_BITS | print_of(reader.public_id) & (1 << _PRINT_BITS) - 1
+    token = app.tokens.sign(Purpose.ERASE, reader.workspace_id, reader.contact_id, stamp)
+    url = f"{app.settings.public_url}/p/-/erase/{token}"
+    lead = words["lead"].format(brand=workspace.name, address=to.text)
+    text = f"{lead}\n\n{words['press']}\n{url}\n\n{words['otherwise']}\n\n{workspace.name}\n"
+    html = (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"></head>'
+        '<body style="margin:0;padding:24px;font:16px/1.6 system-ui,sans-serif">'
+        '<div style="max-width:520px;margin:0 auto">'
+        f"<p>{escape(lead)}</p><p>{escape(words['press'])}</p>"
+        f'<p><a href="{escape(url)}">{escape(words["button"])}</a></p><p>{escape(words["otherwise"])}</p>'
+        f"<p>{escape(workspace.name)}</p></div></body></html>\n"
+    )
+    raw = write_message(
+        from_name=workspace.name, from_address=f"privacy@{domain.bounce_domain}", to=to.text, subject=words["subject"],
+        text=text, html=html, reply_to="", now=now, message_id=f"{new_public_id()}@{domain.name}",
+        extra=(("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "All")),
+    )
+    providers = await providers_of(app, [to.domain])
+    await app.store.signups.send(NewMessage(
+        reader.workspace_id, domain.id, MessageKind.CONFIRMATION.value, reader.contact_id, to.text, to.domain,
+        providers[to.domain], words["subject"], raw), now)
+    await app.coordination.wake("outbox")
+    return True
+
+
+async def asked(app: App, token: str) -> Reader | None:
+    """Whom a confirmation link is about; None where they are gone already. Raises TokenError, also where too old."""
+    claims = app.tokens.verify(Purpose.ERASE, token)
+    minute, mark = claims.delivery_id >> _PRINT_BITS, claims.delivery_id & (1 << _PRINT_BITS) - 1
+    if app.clock.now().timestamp() // 60 - minute > LINK_HOURS * 60:
+        raise TokenError("This link is too old.")
+    reader = await app.store.preferences.reader(claims.workspace_id, claims.campaign_id)
+    if reader is None or print_of(reader.public_id) & (1 << _PRINT_BITS) - 1 != mark:
+        return None
+    return reader
+
+
+async def own_data(app: App, reader: Reader) -> dict[str, object]:
+    """Everything held about the person, as they may take it elsewhere (JSON values)."""
+    with suppress(NotFoundError):
+        return await app.store.preferences.portable(reader.workspace_id, reader.contact_id)
+    return {}
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def strike_out(data_dir: Path, spellings: Sequence[str]) -> int:
+    """Overwrite a person's lines in every file that may quote them, octet by octet, so that no offset moves; how many
+    files. A packed file that holds the person is removed."""
+    needles = {one.lower().encode() for one in spellings if one}
+    needles |= {one.lower().encode("utf-16-le") for one in spellings if one}
+    touched = 0
+    for folder in _FOLDERS:
+        for path in sorted((data_dir / folder).rglob("*")) if (data_dir / folder).is_dir() else ():
+            if not path.is_file() or path.is_symlink():
+                continue
+            if path.suffix.lower() in _PACKED or _is_packed(path):
+                touched += _remove_packed(path, needles)
+            else:
+                touched += _strike(path, needles, whole_line=path.suffix.lower() in _LINES and folder != "journal")
+    return touched
+
+
+def _is_packed(path: Path) -> bool:
+    with suppress(OSError):
+        return zipfile.is_zipfile(path)
+    return False
+
+
+def _strike(path: Path, needles: set[bytes], *, whole_line: bool) -> bool:
+    """Overwrite in place, so that a process that reads or appends to the file goes on as before."""
+    try:
+        with path.open("r+b") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return False
+            with mmap.mmap(file.fileno(), 0) as octets:
+                return _strike_octets(octets, needles, whole_line)
+    except (OSError, ValueError):  # gone or cut meanwhile, which is as good
+        return False
+
+
+def _strike_octets(octets: mmap.mmap, needles: set[bytes], whole_line: bool, window: int = 1 << 20) -> bool:
+    longest = max(map(len, needles), default=0)
+    found = False
+    for start in range(0, len(octets), window):
+        part = octets[start:start + window + longest].lower()
+        for needle in needles:
+            at = part.find(needle)
+            while at >= 0:
+                first, last = start + at, start + at + len(needle)
+                if whole_line:
+                    first = octets.rfind(b"\n", 0, first) + 1
+                    end = octets.find(b"\n", last)
+                    last = len(octets) if end < 0 else end
+                octets[first:last] = bytes(0x78 if one not in b"\r\n\x00" else one for one in octets[first:last])
+                found = True
+                at = part.find(needle, at + 1)
+    return found
+
+
+def _remove_packed(path: Path, needles: set[bytes]) -> bool:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            holds = any(_holds(packed, name, needles) for name in packed.namelist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return False
+    if holds:
+        path.unlink(missing_ok=True)
+    return holds
+
+
+def _holds(packed: zipfile.ZipFile, name: str, needles: set[bytes]) -> bool:
+    before = b""
+    with packed.open(name) as member:
+        while piece := member.read(1 << 20):
+            text = before + piece.lower()
+            if any(needle in text for needle in needles):
+                return True
+            before = text[-400:]
+    return False
+
+
+# ---- what is old -----------------------------------------------------------------------------------------------------
+
+
+async def forget_old(app: App) -> bool:
+    """Blank old events' addresses and agents, and remove files that were imported long ago; True where more waits."""
+    now = app.clock.now()
+    settings = app.settings
+    blanked = await app.store.erasure.blank_events(now - settings.retention.event_details)
+    await asyncio.to_thread(
+        _remove_old, settings.server.data_dir / "imports", (now - settings.retention.import_files).timestamp())
+    return blanked > 0
+
+
+def _remove_old(folder: Path, before: float) -> None:
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
