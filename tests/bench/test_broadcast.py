@@ -18,7 +18,7 @@ from tests.dkim_verifiers import all_faults
 
 KEYS = {
     "messages", "seconds", "messages_per_second", "cpu_us_per_message", "stages", "rsa2048_signs_per_second_per_core",
-    "rsa_share", "rss_mb", "database",
+    "rsa_share", "rss_mb", "rss_parent_mb", "rss_worker_mb", "database",
 }
 
 
@@ -55,6 +55,8 @@ def test_a_broadcast_is_measured_and_its_mail_verifies(database_url: str, tmp_pa
     assert {"claim_load", "merge", "hash_sign", "send", "record"} <= set(stages)
     assert abs(sum(stages.values()) - float(str(figures["cpu_us_per_message"]))) < 1
     assert float(str(figures["rsa_share"])) > 0
+    parent, worker, together = (float(str(figures[key])) for key in ("rss_parent_mb", "rss_worker_mb", "rss_mb"))
+    assert max(parent, worker) < together <= parent + 2 * worker + 0.2  # two workers; each figure is rounded
     taken = [file.read_bytes().replace(b"\n", b"\r\n") for file in mail.iterdir()]  # smtp-sink writes LF
     assert len(taken) == 300
     assert all_faults(taken, asyncio.run(published(database_url))) == []
