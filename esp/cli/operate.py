@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 
 from esp import wiring
-from esp.cli.shared import ConfigOption, JsonOption, open_app, out, print_json, run
-from esp.flows.health import Standing, examine
+from esp.cli.shared import ConfigOption, JsonOption, out, print_json, run
+from esp.entry.scratch import scratch
+from esp.flows.health import Finding, Standing, examine, no_folder_yet
 from esp.settings import document, load
 
 app = typer.Typer()
@@ -31,11 +32,10 @@ def migrate(config: ConfigOption = None) -> None:
 
 @app.command()
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Say what is wrong with this server and how to mend it; ends with 1 where something is bad."""
+    """Say what is wrong with this server and how to mend it; ends with 1 where something is bad. Makes nothing."""
 
     async def main() -> None:
-        async with open_app(config) as application:
-            findings = await examine(application)
+        findings = await _examine(config)
         if as_json:
             print_json(
                 [{"name": f.name, "standing": f.standing, "message": f.message, "remedy": f.remedy} for f in findings]
@@ -54,6 +54,23 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             sys.exit(1)
 
     run(main())
+
+
+async def _examine(config: Path | None) -> list[Finding]:
+    """The findings, with nothing made or migrated: a data folder that is not there stays away."""
+    settings = load(config)
+    folder = settings.server.data_dir
+    there = folder.exists()
+    with scratch("doctor") as stand_in:
+        if not there:
+            server = settings.server.model_copy(update={"data_dir": stand_in})
+            settings = settings.model_copy(update={"server": server})
+        application = await wiring.build(settings, migrate=False)
+        try:
+            findings = await examine(application)
+        finally:
+            await application.close()
+    return findings if there else [no_folder_yet(folder), *findings[1:]]
 
 
 @app.command()

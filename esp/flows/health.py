@@ -43,7 +43,6 @@ async def examine(app: App) -> list[Finding]:
 def _data_dir(folder: Path) -> Finding:
     name = "data folder"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".doctor"
         probe.write_bytes(b"x")
         probe.unlink()
@@ -63,6 +62,14 @@ def _data_dir(folder: Path) -> Finding:
             "Make room: mail is refused when the disk is full.",
         )
     return Finding(name, Standing.GOOD, f"{folder} can be written, {free // 1_000_000_000} GB free.")
+
+
+def no_folder_yet(folder: Path) -> Finding:
+    """What stands in place of the first finding where no server has run in ``folder`` yet."""
+    return Finding(
+        "data folder", Standing.WARNING, f"{folder.absolute()} is not there yet.",
+        "The first `merpati serve` makes it; to keep the data elsewhere set server.data_dir.",
+    )
 
 
 async def _database(app: App) -> Finding:

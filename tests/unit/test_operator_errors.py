@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 from rich.console import Console
 
@@ -71,3 +72,14 @@ def test_no_figure_of_the_demo_is_cut(width: int) -> None:
         row = next(line for line in text.splitlines() if line.lstrip().startswith(provider.title))
         assert all(figure in row for figure in ("21,657", "11,234", "3,456", "7,890")), row
     assert len(text.splitlines()) < 22  # fits a small terminal without scrolling
+
+
+def test_the_doctor_makes_nothing(tmp_path: Path) -> None:
+    """Who asks what is wrong, perhaps in a wrong folder or as a wrong user, must not find things there afterwards."""
+    ended = merpati(tmp_path, "doctor", "--json", MERPATI_SERVER__DATA_DIR="new/data", TMPDIR=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    findings = orjson.loads(ended.stdout)
+    assert findings[0]["name"] == "data folder"
+    assert "is not there yet" in findings[0]["message"]
+    assert str(tmp_path / "new/data") in findings[0]["message"]
+    assert {one["name"] for one in findings} >= {"database", "coordination", "public address"}
