@@ -24,14 +24,19 @@ class Screen:
 MAP: Final = (
     Screen("Home", "/", "house"),
     Screen("Campaigns", "/campaigns", "send"),
-    Screen("Audience", "/contacts", "users", within=("/lists", "/imports"), children=(
+    Screen("Audience", "/contacts", "users", within=("/lists", "/imports", "/hygiene", "/suppressions"), children=(
         Screen("Contacts", "/contacts", "user"),
         Screen("Lists", "/lists", "list"),
         Screen("Import", "/imports", "upload"),
+        Screen("Hygiene", "/hygiene", "shield-check"),
+        Screen("Suppressions", "/suppressions", "ban"),
     )),
     Screen("Reports", "/reports", "chart-column"),
     Screen("Settings", "/settings", "settings", children=(
         Screen("Sending domains", "/settings/domains", "globe"),
+        Screen("Contact fields", "/settings/fields", "list-checks"),
+        Screen("Public pages", "/settings/pages", "panel-left"),
+        Screen("Topics", "/settings/topics", "tag"),
         Screen("Team", "/settings/team", "user-cog"),
         Screen("Workspace", "/settings/workspace", "building-2"),
         Screen("Your account", "/settings/account", "user"),
@@ -43,6 +48,10 @@ ACTIONS: Final = (
     Screen("New list", "/lists/new", "plus"),
     Screen("Add a contact", "/contacts/new", "user-plus"),
     Screen("Import contacts", "/imports/new", "upload"),
+    Screen("Add a contact field", "/settings/fields/new", "plus"),
+    Screen("Tags", "/contacts/tags", "tag"),
+    Screen("What was done to many contacts", "/contacts/actions", "history"),
+    Screen("Suppress an address or a domain", "/suppressions/new", "ban"),
     Screen("Add a sending domain", "/settings/domains/new", "plus"),
     Screen("Invite a colleague", "/settings/team/new", "user-plus"),
     Screen("Guide", "/docs", "book-open"),

@@ -5,22 +5,29 @@ from typing import Final
 from admin_ui.page import Routes
 from admin_ui.pages import (
     account,
+    archives,
     campaigns,
     contacts,
     domains,
+    fields,
     guide,
     home,
+    hygiene,
     imports,
+    list_signup,
     lists,
     login,
+    public_pages,
     reports,
     setup,
+    suppressions,
     team,
+    topics,
     workspace,
 )
 
 ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
-    contacts.routes, lists.routes, imports.routes,
-    domains.routes, team.routes, workspace.routes, account.routes,
+    *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, list_signup.routes, imports.routes,
+    public_pages.routes, domains.routes, team.routes, workspace.routes, account.routes,
 )

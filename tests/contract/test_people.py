@@ -128,7 +128,7 @@ async def _send(world: World, contact: Contact, campaign_id: int) -> int:
         return int(made.scalar_one())
 
 
-async def _campaign(world: World) -> int:
+async def a_campaign(world: World) -> int:
     async with world.database.write() as connection:
         made = await connection.execute(insert(campaigns).returning(campaigns.c.id), {
             "public_id": new_public_id(), "workspace_id": world.mine, "created_at": NOW, "updated_at": NOW})
@@ -152,7 +152,7 @@ async def test_merging_moves_everything_and_the_stricter_permission_wins(world: 
     for one in (old, new):
         await world.people.tag(world.mine, one.id, vip.id, "", NOW)
     await world.people.add_note(world.mine, gone.id, "sri", "a note", NOW)
-    first, second = await _campaign(world), await _campaign(world)
+    first, second = await a_campaign(world), await a_campaign(world)
     both = [await _send(world, kept, first), await _send(world, gone, first), await _send(world, gone, second)]
     async with world.database.write() as connection:
         await connection.execute(insert(bulk_actions), {

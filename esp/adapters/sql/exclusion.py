@@ -1,11 +1,13 @@
 """Who of a campaign's audience will not get it, and why: one SQL expression, for the forecast, the walk and the worker.
 
-The audience is everybody who has, or had, a subscription to an included list. Each person counts once, under the first
-reason that holds: a complaint, a bounce, a manual suppression, having left, not having confirmed, an excluded list;
-then what they chose themselves: a pause, not about this topic, in a digest.
+The audience is everybody who has, or had, a subscription to an included list; where segments are included, too, only
+those in one of them. Each person counts once, under the first reason that holds: a complaint, a bounce, a manual
+suppression, having left, not having confirmed, an excluded list, an excluded segment; then what they chose themselves:
+a pause, not about this topic, in a digest.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +16,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from esp.adapters.sql.schema import contact_preferences, contact_topics, contacts, subscriptions, suppressions
+from esp.adapters.sql.segment_sql import matching
 from esp.model.contact import ExclusionReason, SubscriptionState, SuppressionReason
 from esp.model.preference import Frequency
-from esp.ports.campaigns import Campaign
+from esp.model.segment import Group
+from esp.ports.campaigns import Campaign, SegmentRules
 
 _SUPPRESSION_RANK = {
     SuppressionReason.COMPLAINT.value: 4, SuppressionReason.HARD_BOUNCE.value: 3, SuppressionReason.MANUAL.value: 2,
@@ -95,8 +99,24 @@ def join_choice(of: Any, contact_id: Any, topic_id: int | None) -> Any:
     ))
 
 
-def audience(campaign: Campaign, now: datetime, after: int, until: int) -> Select[Any]:
-    """Rows ``id, email, domain, reason`` for those with an id in (after, until]; reason '' where they will get it."""
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A campaign's segments: their rules, the moment ``at`` which they are asked, in the workspace's time zone, and
+    whether it is about ``each`` of some people or about everybody (see ``matching``)."""
+
+    rules: SegmentRules
+    at: datetime
+    each: bool
+
+    def any_of(self, rules: Sequence[Group], workspace_id: int) -> ColumnElement[bool]:
+        return or_(*(matching(rule, workspace_id, self.at, self.each) for rule in rules))
+
+
+def audience(
+    campaign: Campaign, now: datetime, after: int, until: int, narrowed: Narrowed | None = None,
+) -> Select[Any]:
+    """Rows ``id, email, domain, reason`` for those with an id in (after, until]; reason '' where they will get it.
+    """
     it = subscriptions.c
     rank = case({SubscriptionState.SUBSCRIBED.value: 3, SubscriptionState.PENDING.value: 2}, value=it.state, else_=1)
     member = (
@@ -115,21 +135,28 @@ def audience(campaign: Campaign, now: datetime, after: int, until: int) -> Selec
                    there.c.state != SubscriptionState.UNSUBSCRIBED.value)
             .limit(1).scalar_subquery().label("barred")
         )
-    inner = (
-        select(contacts.c.id, contacts.c.email, contacts.c.domain, member.c.standing, barred,
+    workspace_id = campaign.workspace_id
+    left_out = null().label("left_out")
+    if narrowed and narrowed.rules.exclude:
+        left_out = case((narrowed.any_of(narrowed.rules.exclude, workspace_id), 1)).label("left_out")
+    people = (
+        select(contacts.c.id, contacts.c.email, contacts.c.domain, member.c.standing, barred, left_out,
                suppression_rank(campaign.workspace_id, campaign.include_lists, now).label("suppressed"),
                choice(now).label("choice"))
         .select_from(join_choice(
             contacts.join(member, member.c.contact_id == contacts.c.id), contacts.c.id, campaign.topic_id
         ))
         .where(contacts.c.workspace_id == campaign.workspace_id)
-        .subquery()
     )
+    if narrowed and narrowed.rules.include:
+        people = people.where(narrowed.any_of(narrowed.rules.include, workspace_id))
+    inner = people.subquery()
     reason = case(
         *((inner.c.suppressed == rank, literal(reason.value)) for rank, reason in EXCLUDED_BY_RANK.items()),
         (inner.c.standing == 1, literal(ExclusionReason.UNSUBSCRIBED.value)),
         (inner.c.standing == 2, literal(ExclusionReason.UNCONFIRMED.value)),
         (inner.c.barred.is_not(None), literal(ExclusionReason.EXCLUDED_LIST.value)),
+        (inner.c.left_out.is_not(None), literal(ExclusionReason.EXCLUDED_SEGMENT.value)),
         else_=inner.c.choice,
     )
     return select(inner.c.id, inner.c.email, inner.c.domain, reason.label("reason"))

@@ -1,0 +1,155 @@
+"""Bulk actions on SQLite and PostgreSQL: done in chunks, gone on with after a death, undone without overriding anybody."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from esp.adapters.sql.people_bulk import SqlBulks
+from esp.errors import ConflictError, LeaseLostError, NotFoundError
+from esp.model.contact import SubscriptionState
+from esp.ports.people_bulk import Bulk, BulkAction, BulkState, NewBulk, Selection
+from tests.contract.test_people import NOW, World, world
+
+__all__ = ["world"]
+
+ON, OFF = SubscriptionState.SUBSCRIBED, SubscriptionState.UNSUBSCRIBED
+LATER = NOW + timedelta(minutes=5)
+
+
+async def run(bulks: SqlBulks, now: datetime = NOW, limit: int = 2) -> Bulk:
+    it = await bulks.claim(now, now - timedelta(minutes=1))
+    assert it
+    while it.finished_at is None:
+        it = await bulks.step(it, now, limit)
+    return it
+
+
+async def start(world: World, action: BulkAction, selection: Selection, **arguments: object) -> SqlBulks:
+    bulks = SqlBulks(world.database)
+    await bulks.create(world.mine, NewBulk(action, selection, "sri", arguments), NOW)
+    return bulks
+
+
+async def test_a_tag_on_everybody_who_matches_and_undone(world: World) -> None:
+    people = [await world.person(f"p{n}@x.example") for n in range(5)]
+    other = await world.person("q@x.example")
+    vip = await world.people.make_tag(world.mine, "vip")
+    await world.people.tag(world.mine, people[0].id, vip.id, "", NOW)
+    bulks = await start(world, BulkAction.ADD_TAG, Selection(query="P"), tag_id=vip.id, tag="vip")
+    done = await run(bulks)
+    assert (done.state, done.seen, done.changed, done.kept) == (BulkState.DONE, 5, 4, 0)
+    tagged = await world.people.tags_of(world.mine, [one.id for one in (*people, other)])
+    assert set(tagged) == {one.id for one in people}
+    assert [line.email for line in await bulks.log(world.mine, done.id)] == [f"p{n}@x.example" for n in range(1, 5)]
+    undo = await bulks.create_undo(world.mine, done.id, "sri", LATER)
+    with pytest.raises(ConflictError):
+        await bulks.create_undo(world.mine, done.id, "sri", LATER)
+    assert (await run(bulks, LATER)).changed == 4
+    assert set(await world.people.tags_of(world.mine, [one.id for one in people])) == {people[0].id}
+    assert (await bulks.get(world.mine, done.id)).undone_by == undo.id
+    with pytest.raises(ConflictError):
+        await bulks.create_undo(world.mine, undo.id, "sri", LATER)
+
+
+async def test_subscribing_leaves_those_who_left_and_undo_leaves_what_they_said_since(world: World) -> None:
+    news = await world.contacts.create_list(world.mine, "News", "news", "", NOW)
+    a, b, c = [await world.person(f"{x}@x.example") for x in "abc"]
+    await world.contacts.set_subscription(world.mine, c.id, news.id, OFF, NOW, source="t")
+    bulks = await start(world, BulkAction.SUBSCRIBE, Selection(), list_id=news.id, wording="till")
+    done = await run(bulks)
+    assert (done.changed, done.kept) == (2, 1)
+    assert ((await world.contacts.get_list(world.mine, news.id)).subscribed) == 2
+    consent = (await world.contacts.timeline(world.mine, a.id))[0]
+    assert (consent.kind, consent.detail["wording"], consent.detail["actor"]) == ("consent", "till", "sri")
+    # b leaves and comes back by themselves; the undo must not take them off.
+    for state in (OFF, ON):
+        await world.contacts.set_subscription(world.mine, b.id, news.id, state, LATER, source="form")
+    await bulks.create_undo(world.mine, done.id, "sri", LATER)
+    undone = await run(bulks, LATER)
+    assert (undone.changed, undone.kept) == (1, 1)
+    assert await world.contacts.subscriptions(world.mine, a.id) == ()
+    assert (await world.contacts.subscriptions(world.mine, b.id))[0].state is ON
+    one = await world.contacts.get_list(world.mine, news.id)
+    assert (one.subscribed, one.unsubscribed) == (1, 1)
+
+
+async def test_unsubscribing_and_back(world: World) -> None:
+    news = await world.contacts.create_list(world.mine, "News", "news", "", NOW)
+    people = [await world.person(f"{x}@x.example", news.id) for x in "abc"]
+    await world.person("d@x.example")
+    bulks = await start(world, BulkAction.UNSUBSCRIBE, Selection(list_id=news.id), list_id=news.id)
+    done = await run(bulks, LATER)
+    one = await world.contacts.get_list(world.mine, news.id)
+    assert (done.changed, one.subscribed, one.unsubscribed) == (3, 0, 3)
+    # One of them says so themselves meanwhile: that is their own word, which no undo takes back.
+    await world.contacts.set_subscription(world.mine, people[0].id, news.id, ON, LATER, source="form")
+    await world.contacts.set_subscription(world.mine, people[0].id, news.id, OFF, LATER, source="form")
+    await bulks.create_undo(world.mine, done.id, "sri", LATER + timedelta(1))
+    await run(bulks, LATER + timedelta(1))
+    one = await world.contacts.get_list(world.mine, news.id)
+    assert (one.subscribed, one.unsubscribed) == (2, 1)
+    assert (await world.contacts.subscriptions(world.mine, people[0].id))[0].state is OFF
+
+
+async def test_suppressing_and_deleting(world: World) -> None:
+    news = await world.contacts.create_list(world.mine, "News", "news", "", NOW)
+    a, b = await world.person("a@x.example", news.id), await world.person("b@x.example", news.id)
+    bulks = await start(world, BulkAction.SUPPRESS, Selection(ids=(a.id,)), note="asked")
+    done = await run(bulks)
+    (bar,) = await world.contacts.suppressions(world.mine)
+    assert (bar.email_key, bar.note, done.changed) == ("a@x.example", "asked", 1)
+    await bulks.create_undo(world.mine, done.id, "sri", LATER)
+    await run(bulks, LATER)
+    assert await world.contacts.suppressions(world.mine) == ()
+    bulks = await start(world, BulkAction.DELETE, Selection(ids=(a.id, b.id)))
+    done = await run(bulks)
+    assert (done.changed, done.can_be_undone, await bulks.log(world.mine, done.id)) == (2, False, ())
+    assert (await world.contacts.get_list(world.mine, news.id)).subscribed == 0
+
+
+async def test_an_action_goes_on_where_a_dead_process_stopped_and_only_once(world: World) -> None:
+    for n in range(5):
+        await world.person(f"p{n}@x.example")
+    vip = await world.people.make_tag(world.mine, "vip")
+    bulks = await start(world, BulkAction.ADD_TAG, Selection(), tag_id=vip.id)
+    first = await bulks.claim(NOW, NOW)
+    assert first
+    moved = await bulks.step(first, NOW, 2)
+    assert await bulks.claim(NOW, NOW - timedelta(minutes=1)) is None
+    with pytest.raises(LeaseLostError):
+        await bulks.step(first, NOW, 2)
+    done = await run(bulks, LATER)
+    assert (done.id, done.seen, done.changed) == (moved.id, 5, 5)
+
+
+async def test_a_stopped_action_does_no_more_and_what_is_done_can_be_undone(world: World) -> None:
+    for n in range(5):
+        await world.person(f"p{n}@x.example")
+    vip = await world.people.make_tag(world.mine, "vip")
+    bulks = await start(world, BulkAction.ADD_TAG, Selection(), tag_id=vip.id)
+    it = await bulks.claim(NOW, NOW)
+    assert it
+    it = await bulks.step(it, NOW, 2)
+    await bulks.cancel(world.mine, it.id, NOW)
+    with pytest.raises(LeaseLostError):
+        await bulks.step(it, NOW, 2)
+    it = await bulks.get(world.mine, it.id)
+    assert (it.state, it.changed, it.can_be_undone) == (BulkState.CANCELLED, 2, True)
+
+
+async def test_who_comes_after_the_question_is_not_touched_and_nobody_elsewhere(world: World) -> None:
+    a = await world.person("a@x.example")
+    vip = await world.people.make_tag(world.mine, "vip")
+    bulks = await start(world, BulkAction.ADD_TAG, Selection(), tag_id=vip.id)
+    b = await world.person("b@x.example")
+    await run(bulks)
+    assert set(await world.people.tags_of(world.mine, [a.id, b.id])) == {a.id}
+    with pytest.raises(NotFoundError):
+        await bulks.get(world.other, 1)
+    with pytest.raises(NotFoundError):
+        await bulks.create(world.other, NewBulk(BulkAction.ADD_TAG, Selection(), "x", {"tag_id": vip.id}), NOW)
+    await bulks.create(world.other, NewBulk(BulkAction.DELETE, Selection(ids=(a.id,)), "x"), NOW)
+    assert (await run(bulks)).changed == 0
+    assert await bulks.count(world.mine, Selection(), 10, NOW) == 2
+    assert await bulks.count(world.mine, Selection(tag_id=vip.id), 10, NOW) == 1
+    assert await bulks.count(world.other, Selection(), 10, datetime.now(UTC)) == 0
