@@ -74,7 +74,8 @@ ANY_VALUE = st.one_of(TEXTS, NUMBERS, st.booleans(), st.none(), DATE_TEXTS, st.l
 CUSTOM_KEYS = {"kota": FieldType.TEXT, "plan": FieldType.CHOICE, "points": FieldType.NUMBER, "due": FieldType.DATE,
                "vip": FieldType.BOOLEAN, "likes": FieldType.CHOICES}
 FIELDS = {**STANDARD_TYPES, **{f"fields.{key}": kind for key, kind in CUSTOM_KEYS.items()}}
-_VALUE_OF = {FieldType.TEXT: TEXTS.filter(bool), FieldType.CHOICE: TEXTS.filter(bool), FieldType.NUMBER: NUMBERS.map(float),
+_SAID = TEXTS.filter(bool)
+_VALUE_OF = {FieldType.TEXT: _SAID, FieldType.CHOICE: _SAID, FieldType.NUMBER: NUMBERS.map(float),
              FieldType.DATE: DATES, FieldType.BOOLEAN: st.booleans(), FieldType.CHOICES: CHOICE}
 
 

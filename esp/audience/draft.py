@@ -40,6 +40,8 @@ def draft_problems(edit: CampaignEdit) -> dict[str, str]:
             problems["throttle"] = str(error)
     if both := set(edit.include_lists) & set(edit.exclude_lists):
         problems["exclude_lists"] = f"{len(both)} of the lists are both included and excluded."
+    if both := set(edit.include_segments) & set(edit.exclude_segments):
+        problems["exclude_segments"] = f"{len(both)} of the segments are both included and left out."
     problems.update(_variant_problems(edit))
     return problems
 

@@ -8,6 +8,7 @@ from esp.app import App
 from esp.audience.draft import belongs_to, draft_problems, missing_to_send
 from esp.compose.freeze import Facts
 from esp.errors import ConflictError, InputError
+from esp.flows import segments
 from esp.flows.providers import providers_of
 from esp.model.campaign import CampaignAction, next_state
 from esp.model.contact import ExclusionReason
@@ -65,6 +66,8 @@ async def _check_edit(app: App, workspace_id: int, edit: CampaignEdit) -> None:
         raise InputError("The campaign was not saved.", problems)
     for list_id in (*edit.include_lists, *edit.exclude_lists):
         await app.store.contacts.get_list(workspace_id, list_id)  # NotFoundError for another workspace's
+    for segment_id in (*edit.include_segments, *edit.exclude_segments):
+        await app.store.segments.get(workspace_id, segment_id)
     if edit.domain_id is not None:
         domain = await app.store.domains.by_id(workspace_id, edit.domain_id)
         if edit.from_address and not belongs_to(edit.from_address, domain.name):
@@ -93,7 +96,7 @@ async def preflight(app: App, workspace_id: int, campaign_id: int) -> Preflight:
     """The forecast, what is missing, and every problem of the content, errors first."""
     detail = await app.store.campaigns.get(workspace_id, campaign_id)
     forecast = await app.store.campaigns.forecast(detail.campaign, app.clock.now())
-    problems = list(await _domain_problems(app, detail.campaign))
+    problems = [*await _domain_problems(app, detail.campaign), *await _segment_problems(app, detail.campaign)]
     facts, known = await _facts(app, detail.campaign)
     for variant in detail.variants:
         if variant.edit.source.strip():
@@ -102,6 +105,12 @@ async def preflight(app: App, workspace_id: int, campaign_id: int) -> Preflight:
         problems.append(Problem("error", "audience", "Nobody would get this mail."))
     problems.sort(key=lambda problem: problem.level != "error")
     return Preflight(forecast, missing_to_send(detail.edit()), tuple(dict.fromkeys(problems)))
+
+
+async def _segment_problems(app: App, campaign: Campaign) -> Sequence[Problem]:
+    found = await segments.audience_problems(
+        app, campaign.workspace_id, campaign.include_segments, campaign.exclude_segments)
+    return tuple(Problem("error", "audience", words) for words in found.values())
 
 
 async def _domain_problems(app: App, campaign: Campaign) -> Sequence[Problem]:
@@ -167,6 +176,7 @@ async def act(
             if at is None or at <= app.clock.now():
                 raise InputError("The campaign was not scheduled.", {"scheduled_at": "Choose a time in the future."})
             await _freeze_variants(app, detail)  # what cannot be sent should be known today and not on the day
+            await segments.rules_for(app, workspace_id, campaign.include_segments, campaign.exclude_segments)
     moved = await app.store.campaigns.move(campaign, action, app.clock.now(), reason=reason, scheduled_at=at)
     await app.coordination.wake("outbox")
     return moved
@@ -178,7 +188,9 @@ async def start(app: App, detail: CampaignDetail) -> Campaign:
     Raises InputError with the problems, and the campaign stays what it was; ConflictError where another start won.
     """
     frozen = await _freeze_variants(app, detail)
-    return await app.store.campaigns.start(detail.campaign, frozen, app.clock.now())
+    it = detail.campaign
+    rules = await segments.rules_for(app, it.workspace_id, it.include_segments, it.exclude_segments)
+    return await app.store.campaigns.start(it, frozen, app.clock.now(), rules)
 
 
 async def _freeze_variants(app: App, detail: CampaignDetail) -> list[FrozenVariant]:

@@ -25,6 +25,7 @@ class ExclusionReason(StrEnum):
     SUPPRESSED_COMPLAINT = "suppressed_complaint"
     SUPPRESSED_MANUAL = "suppressed_manual"
     EXCLUDED_LIST = "excluded_list"
+    EXCLUDED_SEGMENT = "excluded_segment"
     PAUSED = "paused"  # their own wish: nothing until a date
     TOPIC_DECLINED = "topic_declined"  # their own wish: nothing about this
     DIGEST = "digest"  # their own wish: it is kept for their next digest

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from esp.model.campaign import CampaignAction, CampaignState, ContentKind
 from esp.model.contact import ExclusionReason
 from esp.model.content import CompiledVariant, Draft
+from esp.model.segment import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class CampaignEdit:
     track_clicks: bool = True
     topic_id: int | None = None  # what it is about, for those who chose their topics
     in_archive: bool = True  # False: left out of its lists' archives
+    include_segments: tuple[int, ...] = ()  # of the people on the lists only those in one of these; none: all
+    exclude_segments: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,14 @@ class Variant:
     @property
     def label(self) -> str:
         return self.edit.label
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRules:
+    """The rules of a campaign's segments, with other segments inlined: in one of ``include``, in no ``exclude``."""
+
+    include: tuple[Group, ...] = ()
+    exclude: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,9 @@ class Campaign:
     topic_id: int | None = None
     in_archive: bool = True
     digest: str = ""  # a Cadence: this campaign is a digest, made by a job
+    include_segments: tuple[int, ...] = ()
+    exclude_segments: tuple[int, ...] = ()
+    segment_rules: SegmentRules | None = None  # as they were at the start; None before
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,8 @@ class CampaignDetail:
         return CampaignEdit(
             it.name, tuple(variant.edit for variant in self.variants), it.include_lists, it.exclude_lists, it.domain_id,
             it.from_name, it.from_address, it.reply_to, it.throttle, it.track_opens, it.track_clicks,
-            topic_id=it.topic_id, in_archive=it.in_archive,
+            topic_id=it.topic_id, in_archive=it.in_archive, include_segments=it.include_segments,
+            exclude_segments=it.exclude_segments,
         )
 
 
@@ -228,8 +243,11 @@ class Campaigns(Protocol):
 
     async def start(
         self, campaign: Campaign, frozen: Sequence[FrozenVariant], now: datetime,
+        segment_rules: SegmentRules | None = None,
     ) -> Campaign:
         """From draft or scheduled to sending: compiled variants, links and the end of the walk, in one transaction.
+
+        ``segment_rules`` are those of its segments as they are now; None where it has none.
 
         Raises ConflictError as ``move`` does, so that of many simultaneous starts one wins.
         """

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +12,12 @@ from esp.adapters.sql.campaigns import SqlCampaigns
 from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.domains import SqlDomains
-from esp.adapters.sql.imports import SqlImports
 from esp.adapters.sql.erasure import SqlErasure
+from esp.adapters.sql.imports import SqlImports
 from esp.adapters.sql.ledger import SqlLedger
+from esp.adapters.sql.people_store import SqlPeople
 from esp.adapters.sql.preferences import SqlPreferences
+from esp.adapters.sql.segments import SqlSegments
 from esp.app import App
 from esp.flows.domains import add_domain
 from esp.ports.campaigns import CampaignEdit, VariantEdit
@@ -26,27 +27,10 @@ from esp.ports.store import Store
 from esp.settings import Settings, load
 from esp.wire.addresses import parse_address
 from esp.wire.tokens import TokenSigner
-
-NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+from tests.turned_clock import NOW, TurnedClock
 
 NEWS = VariantEdit("Halo {{ contact.first_name or 'teman' }}", """<p>Halo {{ contact.first_name or 'teman' }},
 <a href="https://toko.example/one">one</a> <a href="https://toko.example/two">two</a></p>""")
-
-
-@dataclass
-class TurnedClock:
-    """A clock that stands until it is turned."""
-
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def turn(self, by: timedelta) -> None:
-        self.at += by
 
 
 @dataclass
@@ -79,8 +63,10 @@ class Parts:
         self.contacts = SqlContacts(self.database)
         self.domains = SqlDomains(self.database)
         self.imports = SqlImports(self.database)
+        self.people = SqlPeople(self.database)
         self.erasure = SqlErasure(self.database)
         self.ledger = SqlLedger(self.database)
+        self.segments = SqlSegments(self.database)
         self.preferences = SqlPreferences(self.database)
 
     async def close(self) -> None:

@@ -1,7 +1,6 @@
-"""The SQL of a rule finds exactly those of whom it holds in plain Python: random rules, random people, both databases."""
+"""The SQL of a rule finds exactly those of whom it holds in plain Python: random rules and people, both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -18,10 +17,10 @@ from tests.segment_people import NOW, WHOLE_RULES, ZONES, make_world, persons, w
 
 
 @pytest.fixture
-async def world(database: Database) -> AsyncIterator[Database]:
+async def world(database: Database) -> Database:
     async with database.write() as connection:
         await make_world(connection)
-    yield database
+    return database
 
 
 async def test_sql_and_python_say_the_same(world: Database) -> None:

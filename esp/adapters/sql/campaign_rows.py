@@ -10,7 +10,21 @@ from esp.adapters.sql.schema import campaigns, links, tallies, variants
 from esp.errors import NotFoundError
 from esp.model.campaign import CampaignState, ContentKind
 from esp.model.content import CompiledVariant, Link
-from esp.ports.campaigns import Campaign, Variant, VariantEdit
+from esp.model.segment_json import parse_rule, rule_json
+from esp.ports.campaigns import Campaign, SegmentRules, Variant, VariantEdit
+
+
+def segment_rules_of(kept: Any) -> SegmentRules | None:
+    """The frozen rules of a campaign's segments from their JSON."""
+    if not kept:
+        return None
+    return SegmentRules(tuple(map(parse_rule, kept["include"])), tuple(map(parse_rule, kept["exclude"])))
+
+
+def segment_rules_json(rules: SegmentRules | None) -> dict[str, Any] | None:
+    if rules is None:
+        return None
+    return {"include": [rule_json(one) for one in rules.include], "exclude": [rule_json(one) for one in rules.exclude]}
 
 
 def campaign_of(row: Row[Any]) -> Campaign:
@@ -26,6 +40,8 @@ def campaign_of(row: Row[Any]) -> Campaign:
         walk_cursor=it["walk_cursor"], walk_until=it["walk_until"], walk_done=it["walk_done"],
         version=it["version"], test_of=it["test_of"], sample=it["sample"],
         topic_id=it["topic_id"], in_archive=it["in_archive"], digest=it["digest"],
+        include_segments=tuple(it["include_segments"]), exclude_segments=tuple(it["exclude_segments"]),
+        segment_rules=segment_rules_of(it["segment_rules"]),
     )
 
 

@@ -7,7 +7,14 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from esp.adapters.sql.campaign_rows import campaign_of, read_campaign, read_compiled, read_counts, read_variants
+from esp.adapters.sql.campaign_rows import (
+    campaign_of,
+    read_campaign,
+    read_compiled,
+    read_counts,
+    read_variants,
+    segment_rules_json,
+)
 from esp.adapters.sql.ledger import add_tallies
 from esp.adapters.sql.schema import batches, campaigns, contacts, deliveries, links, variants
 from esp.adapters.sql.walk import SqlWalk
@@ -25,6 +32,7 @@ from esp.ports.campaigns import (
     CampaignLine,
     FrozenCampaign,
     FrozenVariant,
+    SegmentRules,
 )
 
 _CHANGED = "Somebody else changed this campaign a moment ago. Nothing of yours was written; look at it again."
@@ -36,6 +44,7 @@ def _columns(edit: CampaignEdit) -> dict[str, Any]:
         "domain_id": edit.domain_id, "from_name": edit.from_name, "from_address": edit.from_address,
         "reply_to": edit.reply_to, "throttle": edit.throttle, "track_opens": edit.track_opens,
         "track_clicks": edit.track_clicks, "topic_id": edit.topic_id, "in_archive": edit.in_archive,
+        "include_segments": list(edit.include_segments), "exclude_segments": list(edit.exclude_segments),
     }
 
 
@@ -166,7 +175,10 @@ class SqlCampaigns(SqlWalk):
             raise ConflictError(_CHANGED)
         return await read_campaign(connection, campaign.workspace_id, campaign.id)
 
-    async def start(self, campaign: Campaign, frozen: Sequence[FrozenVariant], now: datetime) -> Campaign:
+    async def start(
+        self, campaign: Campaign, frozen: Sequence[FrozenVariant], now: datetime,
+        segment_rules: SegmentRules | None = None,
+    ) -> Campaign:
         target = next_state(campaign.state, CampaignAction.START)
         async with self._database.write() as connection:
             highest = await connection.execute(
@@ -175,7 +187,7 @@ class SqlCampaigns(SqlWalk):
             # The guard comes before the variants are touched: of fifty starts at once, forty-nine stop here.
             started = await self._move(connection, campaign, target, now, {
                 "state_reason": "", "started_at": now, "walk_cursor": 0, "walk_until": highest.scalar() or 0,
-                "walk_done": False,
+                "walk_done": False, "segment_rules": segment_rules_json(segment_rules),
             })
             for variant in frozen:
                 await _freeze(connection, campaign, variant.variant_id, variant.compiled)

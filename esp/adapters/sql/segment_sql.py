@@ -158,7 +158,12 @@ class _Clauses:
                 found = select(u.email_key).where(
                     u.workspace_id == self.workspace_id, u.list_id.is_(None),
                     or_(u.expires_at.is_(None), u.expires_at > self.now))
-                return self._in(found.where(u.reason == rule.reason) if rule.reason else found, contacts.c.email_key)
+                if rule.reason:
+                    found = found.where(u.reason == rule.reason)
+                key = contacts.c.email_key
+                # A whole domain stands as ``@domain``.
+                domain = func.substr(key, Position(key, literal("@")))
+                return or_(self._in(found, key), self._in(found, domain))
             case TopicRule():
                 c = contact_topics.c
                 return not_(self._in(select(c.contact_id).where(

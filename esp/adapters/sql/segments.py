@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
@@ -21,16 +22,18 @@ from esp.adapters.sql.schema import (
     segments,
     tags,
     topics,
+    workspaces,
 )
 from esp.adapters.sql.search import contact_of
 from esp.adapters.sql.segment_index import make_indexes
 from esp.adapters.sql.segment_sql import matching
-from esp.errors import ConflictError, NotFoundError
+from esp.errors import ConflictError, InputError, NotFoundError
 from esp.model.campaign import CampaignState
 from esp.model.fields import FieldType
 from esp.model.ids import new_public_id
-from esp.model.segment import CUSTOM, Group, Rule
+from esp.model.segment import CUSTOM, NOBODY, Group, Rule, SegmentRule, inlined
 from esp.model.segment_json import parse_rule, rule_json
+from esp.ports.campaigns import Campaign, SegmentRules
 from esp.ports.contacts import STANDARD_FIELDS, Contact
 from esp.ports.segments import FieldName, Segment, SegmentName, Snapshot, Vocabulary
 
@@ -53,6 +56,27 @@ async def read_segment_rules(connection: AsyncConnection, workspace_id: int) -> 
     rows = await connection.execute(
         select(segments.c.id, segments.c.rule).where(segments.c.workspace_id == workspace_id))
     return {row.id: parse_rule(row.rule) for row in rows}
+
+
+async def read_segment_rules_of(connection: AsyncConnection, campaign: Campaign) -> SegmentRules:
+    """The rules of a draft's segments as they are now. Where one is broken nobody is in it: it is said elsewhere, and
+    such a campaign is not sent."""
+    rules = await read_segment_rules(connection, campaign.workspace_id)
+
+    def of(segment_id: int) -> Group:
+        try:
+            rule = inlined(SegmentRule(segment_id), rules)
+        except InputError:
+            return NOBODY
+        return rule if isinstance(rule, Group) else NOBODY
+
+    return SegmentRules(tuple(map(of, campaign.include_segments)), tuple(map(of, campaign.exclude_segments)))
+
+
+async def zone_of(connection: AsyncConnection, workspace_id: int) -> ZoneInfo:
+    """Where the workspace's days begin."""
+    found = await connection.execute(select(workspaces.c.time_zone).where(workspaces.c.id == workspace_id))
+    return ZoneInfo(found.scalar() or "UTC")
 
 
 async def _read(connection: AsyncConnection, workspace_id: int, segment_id: int) -> Segment:

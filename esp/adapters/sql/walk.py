@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.campaign_rows import campaign_of, read_campaign
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.exclusion import audience
+from esp.adapters.sql.exclusion import Narrowed, audience
 from esp.adapters.sql.ledger import add_tallies, append_events, sqlite_instant
 from esp.adapters.sql.schema import batches, campaigns, deliveries, destinations, subscriptions
+from esp.adapters.sql.segments import read_segment_rules_of, zone_of
 from esp.errors import ConflictError
 from esp.events.fold import TallyKey
 from esp.model.campaign import CampaignState
@@ -32,6 +33,20 @@ def member_of(row: Any) -> AudienceMember:
     return AudienceMember(contact_id, address, domain, ExclusionReason(reason) if reason else None)
 
 
+async def _narrowed(
+    connection: AsyncConnection, campaign: Campaign, now: datetime, after: int, until: int, each: bool,
+) -> Select[Any]:
+    """The audience in this range of ids, narrowed by the campaign's segments: as frozen, or as they are now."""
+    if not campaign.include_segments and not campaign.exclude_segments:
+        return audience(campaign, now, after, until)
+    here = await zone_of(connection, campaign.workspace_id)
+    rules, at = campaign.segment_rules, campaign.started_at
+    if rules is None or at is None:
+        rules, at = await read_segment_rules_of(connection, campaign), now
+    # A broadcast that has started is for those who were meant on that day, however long it takes.
+    return audience(campaign, now, after, until, Narrowed(rules, at.astimezone(here), each))
+
+
 class SqlWalk:
     """The half of the port ``Campaigns`` that is about people."""
 
@@ -45,8 +60,8 @@ class SqlWalk:
     # ---- before
 
     async def forecast(self, campaign: Campaign, now: datetime) -> Forecast:
-        people = audience(campaign, now, 0, _EVERYBODY).subquery()
         async with self._database.read() as connection:
+            people = (await _narrowed(connection, campaign, now, 0, _EVERYBODY, each=False)).subquery()
             rows = await connection.execute(select(people.c.reason, func.count()).group_by(people.c.reason))
             counted: dict[str, int] = {row[0]: row[1] for row in rows}
         will_get = counted.pop("", 0)
@@ -56,8 +71,8 @@ class SqlWalk:
     async def people_excluded(
         self, campaign: Campaign, reason: ExclusionReason | None, now: datetime, after_id: int = 0, limit: int = 50,
     ) -> tuple[AudienceMember, ...]:
-        people = audience(campaign, now, after_id, _EVERYBODY).subquery()
         async with self._database.read() as connection:
+            people = (await _narrowed(connection, campaign, now, after_id, _EVERYBODY, each=True)).subquery()
             rows = await connection.execute(
                 select(people).where(people.c.reason == (reason.value if reason else ""))
                 .order_by(people.c.id).limit(limit)
@@ -105,7 +120,7 @@ class SqlWalk:
                 return AudiencePage()
             # On PostgreSQL this statement sees a later moment than the one above: who joined or was erased in between
             # makes the page longer or shorter, but does not make it the last.
-            people = audience(campaign, now, campaign.walk_cursor, last).subquery()
+            people = (await _narrowed(connection, campaign, now, campaign.walk_cursor, last, each=True)).subquery()
             rows = await connection.execute(select(people).order_by(people.c.id))
             return AudiencePage(tuple(member_of(row) for row in rows), last if count == limit else None)
 
