@@ -48,7 +48,7 @@ class Compose:
             "version": it.version, "name": it.name, "include": it.include_lists, "exclude": it.exclude_lists,
             "domain": str(it.domain_id or ""), "from_name": it.from_name, "from_local": from_local(it.from_address),
             "reply_to": it.reply_to, "throttle": it.throttle, "track_opens": it.track_opens,
-            "track_clicks": it.track_clicks,
+            "track_clicks": it.track_clicks, "topic": str(it.topic_id or ""), "in_archive": it.in_archive,
         }, [{"subject": one.edit.subject, "preheader": one.edit.preheader, "kind": one.edit.kind,
              "source": one.edit.source, "weight": one.edit.weight, "shared": one.shared}
             for one in variant_fields(detail)])
@@ -140,7 +140,9 @@ async def _show(page: Page, campaign: Campaign, compose: Compose, status: int = 
     sample = await store.contacts.sample(page.workspace_id, campaign.include_lists)
     return page.render(
         "campaigns/compose.html", status=status, campaign=campaign, compose=compose, lists=lists, domains=domains,
-        forecast=forecast, reasons=REASONS, kinds=KINDS, labels=LABELS, fields=[*FIELDS, *own], sample=sample)
+        forecast=forecast, reasons=REASONS, kinds=KINDS, labels=LABELS, fields=[*FIELDS, *own], sample=sample,
+        topics=[one for one in await store.preferences.topics(page.workspace_id, archived=True)
+                if one.archived_at is None or one.id == campaign.topic_id])
 
 
 @routes.post(r"/campaigns/{campaign_id:\d+}/edit")
@@ -213,7 +215,8 @@ async def _whole_form(page: Page) -> ComposeForm:
 async def _edit_of(page: Page, form: ComposeForm) -> CampaignEdit:
     domains: tuple[SendingDomain, ...] = await page.app.store.domains.all(page.workspace_id)
     lists: tuple[ContactList, ...] = await page.app.store.contacts.lists(page.workspace_id)
-    return read_edit(form, domains, frozenset(one.id for one in lists))
+    topics = await page.app.store.preferences.topics(page.workspace_id, archived=True)
+    return read_edit(form, domains, frozenset(one.id for one in lists), frozenset(one.id for one in topics))
 
 
 async def _keep(page: Page, campaign_id: int, form: ComposeForm) -> Campaign:

@@ -37,6 +37,8 @@ class ComposeForm(FormModel):
     throttle: str = Field("", max_length=40)
     track_opens: bool = False
     track_clicks: bool = False
+    topic: str = ""
+    in_archive: bool = False
     subject: list[str] = Field([], max_length=len(LABELS))
     preheader: list[str] = Field([], max_length=len(LABELS))
     kind: list[ContentKind] = Field([], max_length=len(LABELS))
@@ -64,8 +66,10 @@ class ComposeForm(FormModel):
                 label=label, weight=max(1, min(100, self.weight[at])))
 
 
-def read_edit(form: ComposeForm, domains: Sequence[SendingDomain], lists: frozenset[int]) -> CampaignEdit:
-    """The edit that the form asks for; lists and domains of other workspaces are as good as not there.
+def read_edit(
+    form: ComposeForm, domains: Sequence[SendingDomain], lists: frozenset[int], topics: frozenset[int] = frozenset(),
+) -> CampaignEdit:
+    """The edit that the form asks for; lists, topics and domains of other workspaces are as good as not there.
 
     Raises InputError with problems by field. What is merely missing is no problem yet: a draft may be half done.
     """
@@ -90,7 +94,8 @@ def read_edit(form: ComposeForm, domains: Sequence[SendingDomain], lists: frozen
         include_lists=tuple(one for one in dict.fromkeys(form.include) if one in lists),
         exclude_lists=tuple(one for one in dict.fromkeys(form.exclude) if one in lists),
         domain_id=domain.id if domain else None, from_name=" ".join(form.from_name.split()), from_address=from_address,
-        reply_to=form.reply_to, throttle=form.throttle, track_opens=form.track_opens, track_clicks=form.track_clicks)
+        reply_to=form.reply_to, throttle=form.throttle, track_opens=form.track_opens, track_clicks=form.track_clicks,
+        topic_id=next((one for one in topics if str(one) == form.topic), None), in_archive=form.in_archive)
 
 
 @dataclass(frozen=True, slots=True)

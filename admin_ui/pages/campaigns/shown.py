@@ -45,6 +45,10 @@ _EXCLUDED: Final = {
     ExclusionReason.SUPPRESSED_COMPLAINT: "They complained before",
     ExclusionReason.SUPPRESSED_MANUAL: "Blocked by hand",
     ExclusionReason.EXCLUDED_LIST: "They are on a list you left out",
+    ExclusionReason.PAUSED: "They paused all mail for a while",
+    ExclusionReason.TOPIC_DECLINED: "They want nothing about this topic",
+    ExclusionReason.DIGEST: "They get it in their next digest",
+    ExclusionReason.ERASED: "They had their data erased",
 }
 
 _BOUNCED: Final = {
@@ -86,6 +90,7 @@ FIELDS: Final = (
     ("workspace.postal_address", "Postal address", "{{ workspace.postal_address }}"),
     ("unsubscribe_url", "Unsubscribe address", "{{ unsubscribe_url }}"),
     ("view_url", "View-in-browser address", "{{ view_url }}"),
+    ("preferences_url", "Address of their own choices", "{{ preferences_url }}"),
 )
 
 
