@@ -15,7 +15,7 @@ from esp.audience.generate import contacts_csv
 from esp.cli.choosing import the_list, the_workspace
 from esp.cli.shared import ConfigOption, JsonOption, WorkspaceOption, err, open_app, out, print_json, run
 from esp.errors import InputError
-from esp.flows import imports
+from esp.flows import erasure, imports
 from esp.ports.contacts import Contact
 from esp.ports.imports import Import, ImportState
 from esp.wire.addresses import AddressError, parse_address
@@ -203,6 +203,32 @@ def show(
             what = item.detail.get("action", item.kind) if item.kind == "consent" else item.kind
             happened.add_row(f"{item.at:%Y-%m-%d %H:%M}", str(what), item.title)
         out.print(happened)
+
+    run(main())
+
+
+@app.command()
+def erase(
+    email: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you are sure.")] = False,
+    workspace: WorkspaceOption = "", config: ConfigOption = None, as_json: JsonOption = False,
+) -> None:
+    """Erase everything about a person for good. Counts stay, and a keyed hash of the address, so that nobody writes."""
+
+    async def main() -> None:
+        async with open_app(config) as it:
+            place = await the_workspace(it, workspace)
+            try:
+                address = parse_address(email)
+            except AddressError as error:
+                raise InputError(str(error)) from None
+            if not yes and not typer.confirm(f"Erase everything about {address.text} in {place.name}?"):
+                return
+            found = await erasure.erase(it, place.id, address.text)
+        if as_json:
+            print_json({"deleted": found.deleted, "emptied": found.emptied})
+        else:
+            out.print(f"Erased: {found.deleted:,} rows deleted, {found.emptied:,} emptied and kept as counts.")
 
     run(main())
 

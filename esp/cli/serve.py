@@ -25,7 +25,7 @@ from esp.entry.mx import Mx
 from esp.entry.scheduler import Job
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
-from esp.flows import accounts, bulk, hygiene, imports, mailroom, segments, signup, walk
+from esp.flows import accounts, bulk, digest, erasure, hygiene, imports, mailroom, segments, signup, walk
 from esp.inbound.service import Reader
 from esp.settings import Settings, load
 from tracking import jobs as tracking_jobs
