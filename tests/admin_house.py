@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,9 @@ from esp.ports.accounts import Member, Role
 from esp.ports.network import DnsError, MxHost
 from esp.settings import load
 from esp.wire.tokens import TokenSigner
+from tests.turned_clock import TurnedClock
 
-NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 PASSWORD = "kupu kupu terbang tinggi"
-
-
-@dataclass
-class TurnedClock:
-    """A clock that stands until it is turned."""
-
-    at: datetime = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def turn(self, by: timedelta) -> None:
-        self.at += by
 
 
 @dataclass

@@ -1,36 +1,19 @@
 """Campaigns in a real browser: written with the mail beside it, sent and taken back, watched live, judged by axe."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-from esp.adapters.sql.database import Database
 from esp.flows import campaigns as flow
 from esp.model.campaign import CampaignAction, CampaignState
 from esp.ports.reports import Metric
-from tests.admin_house import House, admin_house
-from tests.browser.test_admin_browser import FLAGS, axe, log_in, watched
+from tests.admin_house import House
+from tests.browser.watching import axe, log_in, watched
 from tests.campaign_seed import deliver, everybody, full, newsletter, small, started
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-async def house(sqlite_database: Database, tmp_path: Path) -> AsyncIterator[House]:
-    async with admin_house(sqlite_database, tmp_path) as house:
-        yield house
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        await browser.close()
 
 
 async def test_a_campaign_is_written_seen_sent_and_taken_back(chromium: Browser, house: House) -> None:
