@@ -255,6 +255,36 @@ async def test_a_batch_taken_over_by_another_is_dropped_at_once(
     assert (batch.owner, batch.state, batch.fence) == ("another", "leased", 2)
 
 
+async def test_a_lease_lives_as_long_as_its_worker_and_no_longer_than_its_batch(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    """A slow batch outlives many leases; and where another has it by now, asking again is how one finds out."""
+    await seed(sqlite_database, people(20), throttle="1/h")
+    leases: set[object] = set()
+
+    async def changed() -> None:
+        while len(leases) < 3:
+            async with sqlite_database.read() as connection:
+                leases.add(await connection.scalar(select(batches.c.lease_until).where(batches.c.state == "leased")))
+            leases.discard(None)
+            await asyncio.sleep(0.05)
+
+    async with receiving(Receiver()) as receiver:
+        settings = settings_for(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, receiver, lease="1500ms")
+        async with app_for(settings) as app, working(app) as worker, asyncio.timeout(60):
+            await receiver.wait_for(1)
+            await changed()
+            (run,) = worker._runs.values()
+            ends = run.recorder.lease_ends
+            await worker._renew(app.clock.monotonic() + 100)
+            assert run.recorder.lease_ends > ends + 50, "a dot may go out until then"
+            async with sqlite_database.write() as connection:  # what a claim by another node writes
+                await connection.execute(update(batches).values(owner="another", fence=batches.c.fence + 1))
+            await worker._renew(app.clock.monotonic())
+            await worker.idle()  # told to halt, for nothing else would end its wait for the next hour
+    assert receiver.taken.total() == 1
+
+
 @pytest.mark.parametrize("workers", [2])
 async def test_workers_that_share_a_campaign_send_each_message_once(
     database: Database, database_url: str, tmp_path: Path, workers: int

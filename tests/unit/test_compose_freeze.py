@@ -86,6 +86,10 @@ def test_links_that_could_lead_elsewhere_are_errors(href: str) -> None:
     assert refused.value.problems[0] == found[0]
 
 
+def test_a_link_without_a_scheme_is_told_what_it_lacks() -> None:
+    assert any("has no http: or https:" in words for words in messages('<a href="//a.example/x">x</a>', "error"))
+
+
 def test_a_link_with_a_loops_variable_works_but_is_not_tracked() -> None:
     source = '{% for i in contact.items %}<a href="https://a.example/?p={{ i }}">{{ i }}</a>{% endfor %}'
     html, _ = preview(source, items=["a&b", "c"])
@@ -100,6 +104,7 @@ def test_a_link_with_a_loops_variable_works_but_is_not_tracked() -> None:
         ("<img alt={{ contact.city }} src=x>", "Put quotes"),
         ('<p onclick="x({{ contact.city }})">', "in a script"),
         ("<{{ contact.city }}>x", ""),
+        ("<p{{ contact.city }}>x</p>", "cannot name an HTML element"),
         ("<p {{ contact.city }}>x</p>", "Put quotes"),
         ("<script>var x = '{{ contact.city }}'</script>", "<script>"),
         ("<style>.x{color:{{ contact.city }}}</style>", "<style>"),

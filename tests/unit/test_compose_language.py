@@ -45,6 +45,9 @@ SAME = [
 REFUSED = [
     ("{{ contact.__class__ }}", "underscore"),
     ("{{ contact['x'].__class__.__mro__ }}", "underscore"),
+    ("{{ _click }}", "underscore"),
+    ("{% set _click = 'x' %}", "this kind of assignment"),
+    ("{% for _open in [1] %}{% endfor %}", "this kind of assignment"),
     ("{{ ''.join(['a']) }}", "function call"),
     ("{{ range(10) }}", "function call"),
     ("{{ lipsum() }}", "function call"),
@@ -68,6 +71,7 @@ REFUSED = [
     ("{{ 99999999999999999999 }}", "too large"),
     ("{{ " + "9" * 5000 + " }}", "too long"),
     ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "deep"),
+    ("{{ " + "not " * 60 + "1 }}", "deep"),
     ("{% if 1 %}" * 60 + "{% endif %}" * 60, "deep"),
     ("x" * 1_000_001, "longer"),
 ]

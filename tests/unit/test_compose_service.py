@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from esp.compose import service as compose_service
 from esp.compose.freeze import Facts, freeze
 from esp.compose.service import ContentService
 from esp.model.campaign import ContentKind
@@ -88,6 +89,24 @@ async def test_a_child_cannot_take_the_machines_memory() -> None:
         _, problems = await service.check(greedy)
         assert problems[0].level == "error"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 600 * 1024  # kilobytes, the parent's own
+
+
+async def test_the_system_itself_bounds_a_child() -> None:
+    """Whatever parser runs wild in it: address space from the start, processor time anew with every request."""
+    async with ContentService(memory=400 * 1024 * 1024) as service:
+        assert (await service.check(Draft("S", "<p>fine</p>")))[0] is not None
+        (child,) = service._idle
+        assert resource.prlimit(child._process.pid, resource.RLIMIT_AS) == (400 * 1024 * 1024,) * 2
+        assert resource.prlimit(child._process.pid, resource.RLIMIT_CORE) == (0, 0)
+        assert resource.prlimit(child._process.pid, resource.RLIMIT_CPU)[0] < 60
+
+
+async def test_an_answer_without_end_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose_service, "_LARGEST_MESSAGE", 200)
+    async with ContentService() as service:
+        compiled, problems = await service.check(Draft("S", "<p>fine</p>"))
+    assert compiled is None
+    assert problems[0].message == "The content makes too much text."
 
 
 async def test_lone_surrogates_do_not_break_the_pipe(service: ContentService) -> None:
