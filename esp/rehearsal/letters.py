@@ -18,7 +18,7 @@ _BOUNDARY: Final = re.compile(
 _LINK: Final = re.compile(r"<a\b[^>]*?\shref=[\"'](https?://[^\"']+)[^>]*>(.*?)</a>", re.IGNORECASE | re.DOTALL)
 _TAG: Final = re.compile(r"<[^>]*>")
 # Every mail has these at its foot; people who want to read on do not click them.
-_FOOT: Final = frozenset(("unsubscribe", "view in browser"))
+_FOOT: Final = frozenset(("unsubscribe", "preferences", "view in browser"))
 _IMAGE: Final = re.compile(r"<img\b[^>]*?\ssrc=[\"'](https?://[^\"']+)", re.IGNORECASE)
 _ANGLED: Final = re.compile(rb"<(https?://[^<>\s]+)>")
 _ALGORITHMS: Final = ("rsa-sha256", "ed25519-sha256")  # RFC 8463 section 3: sign with both, some know only the older

@@ -223,7 +223,7 @@ def test_a_good_mail_has_a_valid_signature_and_all_its_links() -> None:
     assert found.complaints == ()
     assert found.dkim_valid
     assert len(found.links) == len(set(found.links)) == 20
-    assert len(found.foot) == 2
+    assert len(found.foot) == 3  # unsubscribe, preferences, view in browser
     assert len(found.images) == 1  # the pixel: the newsletter itself needs none
     assert found.one_click.startswith("http://127.0.0.1:9/u/")
     assert 15_000 < len(_mail().raw) < 60_000
