@@ -231,7 +231,7 @@ def read_changes(reader: Reader, form: Fields, now: datetime) -> tuple[Changes |
     ticked = set(form.all("list"))
     language = form.one("language")
     standard = {name: _one_line(form.one(name)) for name in ("first_name", "last_name") if name in form.values}
-    if language in ("", *LANGUAGE_NAMES, reader.language):
+    if "language" in form.values and language in ("", *LANGUAGE_NAMES, reader.language):
         standard["language"] = language
     return Changes(
         Choices(general, kept | said, until, form.one("tracking_off") == "1"),
