@@ -3,12 +3,13 @@
 from datetime import date
 from typing import Annotated, Final
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 from pydantic import Field, field_validator
 
 from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.pages.contacts.chosen import is_key
+from admin_ui.security import ForeignRequestError, same_token
 from admin_ui.words import _, ngettext
 from esp.errors import InputError
 from esp.flows import suppressions
@@ -17,6 +18,7 @@ from esp.model.contact import SuppressionReason
 routes: Final = Routes()
 
 _PAGE: Final = 50
+_PIECE: Final = 256 * 1024
 
 
 class NewSuppression(FormModel):
@@ -103,16 +105,38 @@ async def choose_file(page: Page) -> web.Response:
     return page.render("suppressions/import.html", problem="", done=None)
 
 
-@routes.post("/suppressions/import")
+@routes.post("/suppressions/import", streams=True)
 async def take_in(page: Page) -> web.Response:
     """Take a file in; what could not be used is said line by line, and the rest is kept."""
-    posted = await page.request.post()
-    file = posted.get("file")
-    if not isinstance(file, web.FileField) or not file.filename:
-        return page.invalid("suppressions/import.html", problem=_("Choose a file."), done=None)
+    if page.request.content_type != "multipart/form-data":
+        raise InputError(_("Choose a file."))
+    reader = await page.request.multipart()
+    trusted = False
+    while (part := await reader.next()) is not None:
+        if not isinstance(part, BodyPartReader):
+            continue
+        if part.name == "csrf":
+            trusted = same_token((await part.read_chunk()).decode("ascii", "replace")[:200], page.csrf)
+        elif part.name == "file" and part.filename:
+            if not trusted:
+                raise ForeignRequestError
+            return await _keep(page, await _read(part))
+    if not trusted:
+        raise ForeignRequestError
+    return page.invalid("suppressions/import.html", problem=_("Choose a file."), done=None)
+
+
+async def _read(part: BodyPartReader) -> bytes:
+    """The file, as far as one more octet than is taken."""
+    data = bytearray()
+    while len(data) <= suppressions.MAX_OCTETS and (piece := await part.read_chunk(_PIECE)):
+        data += piece
+    return bytes(data)
+
+
+async def _keep(page: Page, data: bytes) -> web.Response:
     try:
-        done = await suppressions.import_csv(
-            page.app, page.workspace_id, file.file.read(suppressions.MAX_OCTETS + 1), page.session.user.email)
+        done = await suppressions.import_csv(page.app, page.workspace_id, data, page.session.user.email)
     except InputError as error:
         return page.invalid("suppressions/import.html", problem=_(str(error)), done=None)
     return page.render("suppressions/import.html", problem="", done=done)

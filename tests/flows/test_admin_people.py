@@ -209,7 +209,7 @@ async def test_suppressions_by_hand_by_file_and_back(house: House) -> None:
     form = FormData({"csrf": token})
     form.add_field("file", text.encode() + b"\r\nnobody,,,,,\r\n=1@x.example,what,,,,\r\n", filename="s.csv")
     await browser.post("/suppressions/import", form)  # type: ignore[arg-type]
-    assert "Rejected rows" in browser.last
+    assert "Rejected rows" in browser.last, re.findall(r"<main.*</main>", browser.last, re.DOTALL)
     assert len((await house.app.store.suppressions.search(1)).bars) == 3
     await browser.submit("/suppressions/1/remove", {}, page="/suppressions")
     await browser.get("/suppressions/changes")

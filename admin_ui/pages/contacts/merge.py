@@ -50,12 +50,12 @@ async def _rows(page: Page, one: Contact, other: Contact) -> list[dict[str, Any]
     labels = {field.key: field.label for field in fields}
     rows += [_row(f"field-{key}", labels.get(key, key), one.fields.get(key), other.fields.get(key))
              for key in dict.fromkeys((*labels, *one.fields, *other.fields))]
-    return [row for row in rows if row["values"] != ("", "")]
+    return [row for row in rows if row["pair"] != ("", "")]
 
 
 def _row(name: str, label: str, one: Any, other: Any) -> dict[str, Any]:
     values = tuple(value_text(value, _("yes"), _("no")) for value in (one, other))
-    return {"name": name, "label": label, "values": values, "picked": 0 if values[0] else 1}
+    return {"name": name, "label": label, "pair": values, "picked": 0 if values[0] else 1}
 
 
 @routes.post("/contacts/{contact_id:\\d+}/merge/{other_id:\\d+}")
