@@ -19,6 +19,7 @@ from admin_ui.pages import (
     login,
     public_pages,
     reports,
+    segments,
     setup,
     suppressions,
     team,
@@ -28,6 +29,6 @@ from admin_ui.pages import (
 
 ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
-    *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, archives.routes, list_signup.routes, imports.routes,
-    public_pages.routes, domains.routes, topics.routes, team.routes, workspace.routes, account.routes,
+    *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, archives.routes,
+    list_signup.routes, *segments.ALL, imports.routes, public_pages.routes, domains.routes, topics.routes, team.routes, workspace.routes, account.routes,
 )

@@ -19,7 +19,6 @@ from esp.ports.signup import ListSignup, Logo, PublicList, PublicPages, SignupPa
 from tracking.edge.looks import look_of
 from tracking.edge.shell import LANGUAGE_NAMES, POLICY, Shell
 from tracking.edge.signup_words import OWN, SIGNUP_WORDS
-from tracking.edge.subscribe import SCRIPT_PATH
 from tracking.edge.theme import DEFAULT_ACCENT, read_accent
 
 routes: Final = Routes()
@@ -163,7 +162,7 @@ async def preview(page: Page) -> web.Response:
     shown = [{"handle": one.handle, "name": one.name, "description": one.description, "consent": ""} for one in lists]
     return web.Response(text=shell.text(
         "signup.html", shell.words["signup_title"], lead=shell.words["signup_intro"], action="/settings/pages",
-        script=SCRIPT_PATH, several=True, lists=shown, fields=(), token="", bits=0, values={"email": ""}, chosen=(),
+        script="", several=True, lists=shown, fields=(), token="", bits=0, values={"email": ""}, chosen=(),
         problems={"email": "", "list": ""}, note="",
     ), content_type="text/html", headers={"Content-Security-Policy": f"{_PREVIEW_POLICY}; sandbox allow-same-origin",
                                           "X-Frame-Options": "SAMEORIGIN"})

@@ -4,6 +4,7 @@ A door only records what was asked, in one transaction that looks nobody up: so 
 those who are known and those who are not. ``answer_new`` decides afterwards.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ BATCH: Final = 50
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 _MESSAGES_KEPT: Final = timedelta(days=30)
+_REMEMBERED: Final = timedelta(minutes=1)
+_MOST_REMEMBERED: Final = 10_000
 _ON: Final = SubscriptionState.SUBSCRIBED.value
 _OFF: Final = SubscriptionState.UNSUBSCRIBED.value
 
@@ -64,24 +67,47 @@ class Confirmed(StrEnum):
 # ---- the door --------------------------------------------------------------------------------------------------------
 
 
-async def request(app: App, asked: Asked) -> bool:
+class Spent:
+    """Bounds that were reached a moment ago: a flood is turned away from memory and costs the database nothing."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[str, datetime] = OrderedDict()
+
+    def holds(self, bounds: Sequence[Count], now: datetime) -> bool:
+        """Whether one of ``bounds`` is known to be reached."""
+        return any(self._until.get(bound.key, now) > now for bound in bounds)
+
+    def add(self, bound: Count, now: datetime) -> None:
+        """Remember it for a while; its window may be over sooner than it says."""
+        self._until[bound.key] = min(bound.until, now + _REMEMBERED)
+        self._until.move_to_end(bound.key)
+        while len(self._until) > _MOST_REMEMBERED:
+            self._until.popitem(last=False)
+
+
+async def request(app: App, asked: Asked, spent: Spent | None = None) -> bool:
     """Record what was asked, within every bound. False where one is reached; nobody outside may see the difference."""
     now = app.clock.now()
     workspace_id = asked.lists[0].workspace_id
-    recorded = await app.store.signups.record(
+    bounds = _bounds(app, workspace_id, asked, now)
+    if spent is not None and spent.holds(bounds, now):
+        return False
+    over = await app.store.signups.record(
         SignupRequest(
             workspace_id, asked.action, asked.address.text, asked.address.key, asked.address.domain, asked.language,
             {one.id: consent_wording(one, asked.brand, asked.language) for one in asked.lists}, asked.fields,
             asked.channel, asked.source, asked.ip, asked.user_agent, asked.proven, now,
             now + app.settings.signup.keep_unconfirmed,
         ),
-        _bounds(app, workspace_id, asked, now),
+        bounds,
     )
-    if recorded:
+    if over is None:
         await app.coordination.wake(WAKES)
-    else:
-        log.warning("signup over its bounds", workspace=workspace_id, network=network_of(asked.ip))
-    return recorded
+        return True
+    log.warning("sign-up over its bounds", workspace=workspace_id, network=network_of(asked.ip))
+    if spent is not None:
+        spent.add(over, now)
+    return False
 
 
 def _bounds(app: App, workspace_id: int, asked: Asked, now: datetime) -> tuple[Count, ...]:

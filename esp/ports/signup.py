@@ -220,8 +220,8 @@ class Signups(Protocol):
         """A public list's page, a page for several, or (handle "") the page of all public lists; else None."""
         ...
 
-    async def record(self, request: SignupRequest, counts: Sequence[Count]) -> bool:
-        """Count the request; record it where every bound holds, and say whether.
+    async def record(self, request: SignupRequest, counts: Sequence[Count]) -> Count | None:
+        """Count the request; record it where every bound holds. The bound that does not, or None where it is recorded.
 
         A request of an address that has one open gets its lists added to that one. Rows are bounded: the first bound
         that does not hold ends the counting.

@@ -92,6 +92,7 @@ class SubscribeDoor:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._spent = flow.Spent()
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -172,7 +173,8 @@ class SubscribeDoor:
             return self._form(opened, _typed(opened, form), {}, words["again"])
         if not form.one("homepage"):  # whoever fills in what nobody sees is told the same, and is not recorded
             try:
-                await flow.request(self._app, self._asked(request, opened, judged, form, visitor, verdict.proven))
+                asked = self._asked(request, opened, judged, form, visitor, verdict.proven)
+                await flow.request(self._app, asked, self._spent)
             except Exception as error:  # whatever the database raises: the reader sees one sentence, the log all of it
                 log.warning("sign-up without database", error=str(error))
                 return opened.shell.later()

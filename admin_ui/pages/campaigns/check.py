@@ -78,6 +78,7 @@ async def _show(
         preflight=preflight, links=await _links(page, detail), previews=previews, person=person, domain=domain,
         reasons=REASONS, test=test, when=when,
         lists=await page.app.store.contacts.lists(page.workspace_id, True),
+        segments=await page.app.store.segments.list(page.workspace_id, limit=500),
         local_now=now.astimezone(zone), earliest=(now + timedelta(minutes=1)).astimezone(zone),
         address=page.session.workspace.postal_address)
 

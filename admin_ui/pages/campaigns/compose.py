@@ -23,7 +23,9 @@ from esp.ports.domains import SendingDomain
 routes = Routes()
 
 _BEGUN: Final = "merpati_begun"  # the cookie that names the draft this browser began, and its version then
+_SEGMENTS: Final = 500  # to choose from
 _FIELD_OF: Final = {"from_address": "from_local", "include_lists": "include", "exclude_lists": "exclude",
+                    "include_segments": "only", "exclude_segments": "without",
                     "domain_id": "domain"}
 
 
@@ -46,6 +48,7 @@ class Compose:
         it = detail.campaign
         return cls({
             "version": it.version, "name": it.name, "include": it.include_lists, "exclude": it.exclude_lists,
+            "only": it.include_segments, "without": it.exclude_segments,
             "domain": str(it.domain_id or ""), "from_name": it.from_name, "from_local": from_local(it.from_address),
             "reply_to": it.reply_to, "throttle": it.throttle, "track_opens": it.track_opens,
             "track_clicks": it.track_clicks, "topic": str(it.topic_id or ""), "in_archive": it.in_archive,
@@ -141,6 +144,7 @@ async def _show(page: Page, campaign: Campaign, compose: Compose, status: int = 
     return page.render(
         "campaigns/compose.html", status=status, campaign=campaign, compose=compose, lists=lists, domains=domains,
         forecast=forecast, reasons=REASONS, kinds=KINDS, labels=LABELS, fields=[*FIELDS, *own], sample=sample,
+        segments=await store.segments.list(page.workspace_id, limit=_SEGMENTS),
         topics=[one for one in await store.preferences.topics(page.workspace_id, archived=True)
                 if one.archived_at is None or one.id == campaign.topic_id])
 
@@ -216,7 +220,9 @@ async def _edit_of(page: Page, form: ComposeForm) -> CampaignEdit:
     domains: tuple[SendingDomain, ...] = await page.app.store.domains.all(page.workspace_id)
     lists: tuple[ContactList, ...] = await page.app.store.contacts.lists(page.workspace_id)
     topics = await page.app.store.preferences.topics(page.workspace_id, archived=True)
-    return read_edit(form, domains, frozenset(one.id for one in lists), frozenset(one.id for one in topics))
+    segments = await page.app.store.segments.list(page.workspace_id, limit=_SEGMENTS)
+    return read_edit(form, domains, frozenset(one.id for one in lists), frozenset(one.id for one in topics),
+                     frozenset(one.id for one in segments))
 
 
 async def _keep(page: Page, campaign_id: int, form: ComposeForm) -> Campaign:

@@ -30,6 +30,8 @@ class ComposeForm(FormModel):
     name: str = Field("", max_length=200)
     include: list[int] = Field([])
     exclude: list[int] = Field([])
+    only: list[int] = Field([])  # segments
+    without: list[int] = Field([])
     domain: str = ""
     from_name: str = Field("", max_length=200)
     from_local: str = Field("", max_length=64)
@@ -68,8 +70,9 @@ class ComposeForm(FormModel):
 
 def read_edit(
     form: ComposeForm, domains: Sequence[SendingDomain], lists: frozenset[int], topics: frozenset[int] = frozenset(),
+    segments: frozenset[int] = frozenset(),
 ) -> CampaignEdit:
-    """The edit that the form asks for; lists, topics and domains of other workspaces are as good as not there.
+    """The edit that the form asks for; lists, segments, topics and domains of other workspaces are as good as not there.
 
     Raises InputError with problems by field. What is merely missing is no problem yet: a draft may be half done.
     """
@@ -93,6 +96,8 @@ def read_edit(
         name=form.name or _("Untitled campaign"), variants=form.variants(),
         include_lists=tuple(one for one in dict.fromkeys(form.include) if one in lists),
         exclude_lists=tuple(one for one in dict.fromkeys(form.exclude) if one in lists),
+        include_segments=tuple(one for one in dict.fromkeys(form.only) if one in segments),
+        exclude_segments=tuple(one for one in dict.fromkeys(form.without) if one in segments),
         domain_id=domain.id if domain else None, from_name=" ".join(form.from_name.split()), from_address=from_address,
         reply_to=form.reply_to, throttle=form.throttle, track_opens=form.track_opens, track_clicks=form.track_clicks,
         topic_id=next((one for one in topics if str(one) == form.topic), None), in_archive=form.in_archive)

@@ -45,6 +45,7 @@ _EXCLUDED: Final = {
     ExclusionReason.SUPPRESSED_COMPLAINT: "They complained before",
     ExclusionReason.SUPPRESSED_MANUAL: "Blocked by hand",
     ExclusionReason.EXCLUDED_LIST: "They are on a list you left out",
+    ExclusionReason.EXCLUDED_SEGMENT: "They are in a segment you left out",
     ExclusionReason.PAUSED: "They paused all mail for a while",
     ExclusionReason.TOPIC_DECLINED: "They want nothing about this topic",
     ExclusionReason.DIGEST: "They get it in their next digest",

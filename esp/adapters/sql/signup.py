@@ -51,10 +51,11 @@ class SqlSignups(SqlSignupPages):
 
     # ---- the door
 
-    async def record(self, request: SignupRequest, counts: Sequence[Count]) -> bool:
+    async def record(self, request: SignupRequest, counts: Sequence[Count]) -> Count | None:
         async with self._database.write() as connection:
-            if not await self._count(connection, counts, request.at):
-                return False
+            over = await self._count(connection, counts, request.at)
+            if over is not None:
+                return over
             said = {
                 str(list_id): await self._wording(connection, request, list_id, text)
                 for list_id, text in sorted(request.wordings.items())
@@ -77,20 +78,23 @@ class SqlSignups(SqlSignupPages):
                     "email_key": request.email_key, "domain": request.domain, "action": request.action.value,
                     "created_at": request.at, **values,
                 })
-                return True
+                return None
             values["wordings"] = {**open_one.wordings, **said}
             values["list_ids"] = sorted({*open_one.list_ids, *request.wordings})
             values["fields"] = {**open_one.fields, **request.fields}
             values["proven"] = open_one.proven and request.proven
             await connection.execute(update(signups).where(it.id == open_one.id).values(**values))
-            return True
+            return None
 
     async def count(self, counts: Sequence[Count], now: datetime) -> bool:
         async with self._database.write() as connection:
-            return await self._count(connection, counts, now)
+            return await self._count(connection, counts, now) is None
 
-    async def _count(self, connection: AsyncConnection, counts: Sequence[Count], now: datetime) -> bool:
-        """Each bound's window begins with its first event, so that no turn of an hour lets twice as much through."""
+    async def _count(self, connection: AsyncConnection, counts: Sequence[Count], now: datetime) -> Count | None:
+        """The first bound that does not hold, all counted up to there.
+
+        A window begins with its first event, so that no turn of an hour lets twice as much through.
+        """
         it = signup_counts.c
         for bound in counts:
             statement = insert_for(self._database.dialect, signup_counts)
@@ -102,8 +106,8 @@ class SqlSignups(SqlSignupPages):
                 ).returning(it.n)
             )).scalar_one()
             if n > bound.most:
-                return False
-        return True
+                return bound
+        return None
 
     async def _wording(self, connection: AsyncConnection, request: SignupRequest, list_id: int, text: str) -> int:
         digest = sha256(text.encode()).hexdigest()
@@ -165,7 +169,7 @@ class SqlSignups(SqlSignupPages):
             if not await self._claim(connection, signup, (SignupState.NEW,)):
                 return False
             # Counted in the transaction that queues the mail: a crash in between must not cost the mail of the day.
-            may_mail = await self._count(connection, bounds, now)
+            may_mail = await self._count(connection, bounds, now) is None
             if not may_mail and signup.message_id is None:
                 await connection.execute(update(signups).where(signups.c.id == signup.id).values(
                     state=SignupState.HELD.value, reason="a mail went out today", ended_at=now))
