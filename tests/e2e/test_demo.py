@@ -26,6 +26,13 @@ async def _start(folder: Path, *options: str, **environment: str) -> asyncio.sub
     )
 
 
+def verified(mail: Path) -> int:
+    """How many mails the demo kept in the folder ``mail``, all of which are signed as they should be."""
+    kept = [file.read_bytes() for file in mail.glob("*.eml")]
+    assert all_faults(kept, json.loads((mail / TXT_RECORDS).read_text())) == []
+    return len(kept)
+
+
 @pytest.mark.timeout(400)
 async def test_a_demo_ends_by_itself_with_figures_that_agree(tmp_path: Path) -> None:
     # A shell that is set up for a real server must not matter: a demo that used this database would fail at once.
@@ -40,9 +47,7 @@ async def test_a_demo_ends_by_itself_with_figures_that_agree(tmp_path: Path) -> 
     assert figures["delivered"] + figures["bounced"] + figures["suppressed"] == 250
     assert (figures["duplicates"], figures["missed"]) == (0, 0)
     assert figures["dkim_valid"] >= figures["delivered"]
-    kept = [file.read_bytes() for file in mail.glob("*.eml")]
-    assert figures["dkim_valid"] == len(kept)  # both signatures of every copy that a provider took
-    assert all_faults(kept, json.loads((mail / TXT_RECORDS).read_text())) == []
+    assert figures["dkim_valid"] == verified(mail)  # both signatures of every copy that a provider took
     assert min(figures[key] for key in ("delivered", "deferred", "bounced", "opened", "clicked")) > 0
     assert b"disagreement" not in err
     assert os.listdir(tmp_path) == ["mail"]  # --exit leaves nothing behind
@@ -50,7 +55,8 @@ async def test_a_demo_ends_by_itself_with_figures_that_agree(tmp_path: Path) -> 
 
 @pytest.mark.timeout(400)
 async def test_a_demo_stays_up_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    demo = await _start(tmp_path, "--recipients", "20")
+    mail = tmp_path / "mail"
+    demo = await _start(tmp_path, "--recipients", "20", "--keep-mail", str(mail))
     assert demo.stdout is not None
     said = b""
     while b"Ctrl+C" not in said:
@@ -62,6 +68,7 @@ async def test_a_demo_stays_up_until_it_is_told_to_stop(tmp_path: Path) -> None:
     _, err = await demo.communicate()
     assert demo.returncode == 0, err.decode()
     assert (tmp_path / "demo-data" / ".merpati-demo").exists()
+    assert verified(mail) > 0
 
 
 async def test_a_folder_that_no_demo_made_is_not_emptied(tmp_path: Path) -> None:
