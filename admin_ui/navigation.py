@@ -24,9 +24,11 @@ class Screen:
 MAP: Final = (
     Screen("Home", "/", "house"),
     Screen("Campaigns", "/campaigns", "send"),
-    Screen("Audience", "/contacts", "users", within=("/lists", "/imports", "/hygiene", "/suppressions"), children=(
+    Screen("Audience", "/contacts", "users", within=(
+            "/lists", "/segments", "/imports", "/hygiene", "/suppressions"), children=(
         Screen("Contacts", "/contacts", "user"),
         Screen("Lists", "/lists", "list"),
+        Screen("Segments", "/segments", "filter"),
         Screen("Import", "/imports", "upload"),
         Screen("Hygiene", "/hygiene", "shield-check"),
         Screen("Suppressions", "/suppressions", "ban"),
@@ -46,6 +48,7 @@ MAP: Final = (
 ACTIONS: Final = (
     Screen("New campaign", "/campaigns/new", "plus"),
     Screen("New list", "/lists/new", "plus"),
+    Screen("New segment", "/segments/new", "plus"),
     Screen("Add a contact", "/contacts/new", "user-plus"),
     Screen("Import contacts", "/imports/new", "upload"),
     Screen("Add a contact field", "/settings/fields/new", "plus"),

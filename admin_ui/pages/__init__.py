@@ -30,5 +30,6 @@ from admin_ui.pages import (
 ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
     *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, archives.routes,
-    list_signup.routes, *segments.ALL, imports.routes, public_pages.routes, domains.routes, topics.routes, team.routes, workspace.routes, account.routes,
+    list_signup.routes, *segments.ALL, imports.routes, public_pages.routes, domains.routes, topics.routes, team.routes,
+    workspace.routes, account.routes,
 )

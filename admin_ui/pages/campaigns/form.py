@@ -72,7 +72,7 @@ def read_edit(
     form: ComposeForm, domains: Sequence[SendingDomain], lists: frozenset[int], topics: frozenset[int] = frozenset(),
     segments: frozenset[int] = frozenset(),
 ) -> CampaignEdit:
-    """The edit that the form asks for; lists, segments, topics and domains of other workspaces are as good as not there.
+    """The edit that the form asks for; whatever belongs to another workspace is as good as not there.
 
     Raises InputError with problems by field. What is merely missing is no problem yet: a draft may be half done.
     """
