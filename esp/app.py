@@ -7,6 +7,7 @@ from esp.ports.clock import Clock
 from esp.ports.coordination import Coordination
 from esp.ports.network import Resolver
 from esp.ports.store import Store
+from esp.ports.transfers import NoPlaces, Places
 from esp.settings import Settings
 from esp.throttle.shaping import Shaping, parse_shaping
 from esp.wire.tokens import TokenSigner
@@ -23,6 +24,7 @@ class App:
     resolver: Resolver
     tokens: TokenSigner
     content: ContentService = field(default_factory=ContentService)  # its processes start when first asked
+    places: Places = field(default_factory=NoPlaces)
     shaping: Shaping = field(default_factory=lambda: parse_shaping({}))  # config/providers.toml
 
     async def close(self) -> None:

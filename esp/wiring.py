@@ -8,10 +8,12 @@ from typing import Final
 
 from esp.adapters.journal import FileJournal
 from esp.adapters.local.coordination import LocalCoordination
+from esp.adapters.places import Bounds, OutsidePlaces
 from esp.adapters.redis.coordination import RedisCoordination
 from esp.adapters.resolver import DnsResolver
 from esp.adapters.smtp.client import SmtpTransport
 from esp.adapters.socket import CoordinationServer, SocketCoordination
+from esp.adapters.sql.bench_seed import seed_events
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.store import SqlStore
 from esp.app import App
@@ -53,8 +55,21 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
     return App(
         settings=settings, clock=clock, store=store, coordination=coordination or _coordination(settings, clock),
         resolver=DnsResolver(delivery.nameservers), tokens=load_tokens(settings.server.data_dir / "secret.key"),
+        places=outside_places(settings),
         shaping=load_shaping(delivery.provider_connections, delivery.provider_rate),
     )
+
+
+async def seed_engagement(app: App, workspace_id: int, campaign_id: int, events: int) -> int:
+    """Events of a campaign that never were, for ``merpati bench audience``; returns how many."""
+    assert isinstance(app.store, SqlStore)
+    return await seed_events(app.store.database, workspace_id, campaign_id, events, app.clock.now())
+
+
+def outside_places(settings: Settings) -> OutsidePlaces:
+    """Where imports come from and exports go, within the bounds of the configuration."""
+    it = settings.transfers
+    return OutsidePlaces(Bounds(it.folder, it.allow_private_addresses, it.max_octets, it.timeout))
 
 
 def _make_folder(folder: Path) -> None:

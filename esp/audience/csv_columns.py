@@ -4,20 +4,22 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
+from esp.audience.csv_status import is_status
 from esp.errors import InputError
-from esp.ports.contacts import STANDARD_FIELDS, NewContact
+from esp.ports.contacts import STANDARD_FIELDS
 from esp.wire.addresses import AddressError, parse_address
 
 EMAIL: Final = "email"
 FULL_NAME: Final = "full_name"  # split at its first blank into first and last name
-TARGETS: Final = (EMAIL, *STANDARD_FIELDS, FULL_NAME)
+STATUS: Final = "status"  # subscribed, unsubscribed, bounced and their like in several systems' words
+TAGS: Final = "tags"  # separated by commas, semicolons or bars
+ATTRIBUTES: Final = "attributes"  # a JSON object of custom fields, as listmonk exports it
+TARGETS: Final = (EMAIL, *STANDARD_FIELDS, FULL_NAME, STATUS, TAGS, ATTRIBUTES)
 MAX_COLUMNS: Final = 500
-_MAX_STANDARD: Final = 200
-_MAX_CUSTOM: Final = 2000
 
 _NAMES: Final[dict[str, str]] = {
     EMAIL: "email|e mail|mail|email address|e mail address|mail address|alamat email|alamat e mail|surel|alamat surel"
@@ -29,11 +31,13 @@ _NAMES: Final[dict[str, str]] = {
     "country": "country|country code|negara|land|pays|pais",
     "language": "language|lang|locale|bahasa|sprache|langue",
     "time_zone": "time zone|timezone|tz|zona waktu",
+    TAGS: "tags|tag|labels|label",
+    ATTRIBUTES: "attributes|attribs|atribut",
     "birth_date": "birth date|birthdate|birthday|date of birth|dob|tanggal lahir|tgl lahir|ulang tahun|geburtstag",
 }
 _BY_NAME: Final = {name: target for target, names in _NAMES.items() for name in names.split("|")}
+_STATUS_TITLES: Final = ("status", "subscription status", "member status", "email status", "status langganan")
 _CUSTOM: Final = re.compile(r"[a-z][a-z0-9_]{0,49}")
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})")
 _DATE: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})|(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})")
 # Every character that ends a line for some program would become one in a header; in a name it is a blank.
 _BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f\x85\u2028\u2029]+")
@@ -80,6 +84,12 @@ def guess_mapping(header: Sequence[str], rows: Sequence[Sequence[str]] = ()) -> 
         target = _BY_NAME.get(re.sub(r"[^a-z0-9]+", " ", plain).strip())
         if target and target not in mapping.values():
             mapping[title] = target
+    for index, title in enumerate(header):
+        # Only where every value is one: many a file has a status of another kind.
+        values = [row[index] for row in rows if index < len(row) and row[index].strip()]
+        if title.strip().casefold() in _STATUS_TITLES and values and all(map(is_status, values)):
+            mapping[title] = STATUS
+            break
     if EMAIL not in mapping.values():
         for index, title in enumerate(header):
             values = [row[index] for row in rows if index < len(row) and row[index].strip()]
@@ -108,60 +118,7 @@ def check_mapping(header: Sequence[str], mapping: Mapping[str, str]) -> dict[str
     return chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """A header with its mapping, ready to make contacts of rows."""
-
-    width: int
-    targets: tuple[tuple[int, str], ...]
-
-    @classmethod
-    def of(cls, header: Sequence[str], mapping: Mapping[str, str]) -> "Columns":
-        return cls(len(header), tuple((header.index(title), target) for title, target in mapping.items()))
-
-    def contact(self, cells: Sequence[str]) -> NewContact:
-        """The contact of a row; empty cells say nothing. Raises ValueError with the reason where it is refused."""
-        if any(cell.strip() for cell in cells[self.width:]):
-            raise ValueError(f"The row has {len(cells)} cells, but there are {self.width} columns; "
-                             "perhaps a separator stands in a cell without quotation marks.")
-        address = None
-        standard: dict[str, str] = {}
-        fields: dict[str, Any] = {}
-        for index, target in self.targets:
-            cell = cells[index] if index < len(cells) else ""
-            if "\0" in cell:
-                raise ValueError("The row holds a NUL character, which is no text.")
-            if target == EMAIL:
-                address = parse_address(cell.strip())
-                continue
-            value = _BREAKS.sub(" ", cell).strip()
-            if value:
-                _put(target, value, standard, fields)
-        if address is None:
-            raise ValueError("The address is empty.")
-        return NewContact(address.text, address.key, address.domain, standard, fields)
-
-
-def _put(target: str, value: str, standard: dict[str, str], fields: dict[str, Any]) -> None:
-    if target in (FULL_NAME, *STANDARD_FIELDS):
-        if len(value) > _MAX_STANDARD:
-            raise ValueError(f"The {target.replace('_', ' ')} is longer than {_MAX_STANDARD} characters.")
-    elif len(value) > _MAX_CUSTOM:
-        raise ValueError(f"The field {target} is longer than {_MAX_CUSTOM} characters.")
-    match target:
-        case "full_name":
-            first, _, last = value.partition(" ")
-            standard.setdefault("first_name", first)
-            standard.setdefault("last_name", last)
-        case "birth_date":
-            standard[target] = read_date(value)
-        case "first_name" | "last_name" | "city" | "country" | "language" | "time_zone":
-            standard[target] = value
-        case _:
-            # Plain whole numbers are numbers, so that templates can compare them; 0812... and 1.50 stay as written.
-            fields[target] = int(value) if _INTEGER.fullmatch(value) else value
-
-
+@lru_cache(maxsize=32768)
 def read_date(text: str) -> str:
     """A date as YYYY-MM-DD from 1990-05-31, 31/5/1990, 31.05.1990 or, where it cannot be otherwise, 5/31/1990.
 

@@ -1,26 +1,26 @@
 """Records of a CSV file as its octets come in: what cannot be read is named and passed over, and the rest goes on."""
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from esp.audience.csv_text import Dialect, Line, LineSplitter
 
 MAX_FIELD: Final = 100_000  # characters
 MAX_RECORD_LINES: Final = 200
-_RAW_KEPT: Final = 2000
+RAW_KEPT: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record, or where ``problem`` is not empty what stands in its place. ``line`` is its first, counted from 1.
+
+    A plain tuple, for there are a million of them.
 
     ``octets`` and ``lines`` are where the file goes on after it.
     """
 
     line: int
-    cells: tuple[str, ...]
+    cells: Sequence[str]
     raw: str
     octets: int
     lines: int
@@ -49,6 +49,11 @@ class RecordReader:
         self._octets = octets
         self._lines = lines
 
+    @property
+    def at_boundary(self) -> bool:
+        """Whether nothing is held back: another reader could go on from here."""
+        return not self._pending and self._splitter.empty
+
     def feed(self, data: bytes, final: bool = False) -> Iterator[Record]:
         """The records that are complete with ``data``; with ``final`` the last one, too."""
         self._pending.extend(self._splitter.feed(data, final))
@@ -63,7 +68,7 @@ class RecordReader:
             self._octets += sum(line.octets for line in lines)
             self._lines += taken
             at += taken
-            raw = "".join(line.text for line in lines)[:_RAW_KEPT].rstrip("\r\n").replace("\0", "\u2400")
+            raw = "".join(line.text for line in lines)[:RAW_KEPT].rstrip("\r\n").replace("\0", "\u2400")
             yield Record(first, cells, raw, self._octets, self._lines, problem)
         del self._pending[:at]
 

@@ -97,6 +97,11 @@ class LineSplitter:
         self._held = b""
         self._dropped = 0  # octets of an overlong line that are gone already
 
+    @property
+    def empty(self) -> bool:
+        """Whether it holds nothing of a line that is not complete."""
+        return not self._held and not self._dropped
+
     def feed(self, data: bytes, final: bool = False) -> Iterator[Line]:
         """The lines that are complete now; with ``final`` what is left, too."""
         pieces, self._held = self._split(self._held + data)

@@ -2,7 +2,21 @@
 
 import typer
 
-from esp.cli import bench, campaign, contacts, demo, domain, lists, operate, serve, user
+from esp.cli import (
+    bench,
+    bench_audience,
+    campaign,
+    contacts,
+    demo,
+    domain,
+    hygiene,
+    lists,
+    operate,
+    people,
+    serve,
+    suppression,
+    user,
+)
 
 app = typer.Typer(
     name="merpati",
@@ -15,10 +29,14 @@ app.command("serve")(serve.command)
 app.command("demo")(demo.command)
 app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
+bench.app.command("audience")(bench_audience.command)
 app.add_typer(user.app, name="user")
 app.add_typer(domain.app, name="domain")
 app.add_typer(lists.app, name="list")
+people.join(contacts.app)
 app.add_typer(contacts.app, name="contacts")
+app.add_typer(suppression.app, name="suppression")
+app.command("hygiene")(hygiene.command)
 app.add_typer(campaign.app, name="campaign")
 app.command("import")(contacts.import_file)
 app.command("send")(campaign.send)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,9 @@ from esp.audience.generate import contacts_csv
 from esp.cli.choosing import the_list, the_workspace
 from esp.cli.shared import ConfigOption, JsonOption, WorkspaceOption, err, open_app, out, print_json, run
 from esp.errors import InputError
-from esp.flows import erasure, imports
+from esp.flows import erasure, exports, imports
 from esp.ports.contacts import Contact
+from esp.ports.exports import Export, ExportFormat, ExportKind, ExportState
 from esp.ports.imports import Import, ImportState
 from esp.wire.addresses import AddressError, parse_address
 
@@ -25,7 +27,7 @@ app = typer.Typer(help="People: import, search, show.", no_args_is_help=True)
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV file with a header.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV or Excel file with a header.")],
     into: Annotated[str, typer.Option("--list", "-l", help="The list to subscribe them to, by handle or name.")] = "",
     column: Annotated[
         list[str] | None, typer.Option("--map", "-m", help="COLUMN=FIELD, repeatable; FIELD empty: left out.")] = None,
@@ -33,6 +35,7 @@ def import_file(
     resubscribe: Annotated[
         bool, typer.Option("--resubscribe", help="Bring back those who left; recorded as a consent of each.")] = False,
     wording: Annotated[str, typer.Option(help="The words they agreed to, kept with each consent.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and write nothing.")] = False,
     workspace: WorkspaceOption = "", config: ConfigOption = None, as_json: JsonOption = False,
 ) -> None:
     """Import a CSV file. Encoding, separator and columns are found out; rows that are refused are kept with reasons."""
@@ -47,13 +50,35 @@ def import_file(
             if all_columns:
                 mapping |= {c.title: c.suggestion for c in inspection.columns if not c.target and c.suggestion}
             mapping |= _chosen(column or [])
+            list_id = target.id if target else None
+            if dry_run:
+                tried = await imports.try_import(
+                    it, place.id, stored.id, list_id, mapping, resubscribe=resubscribe, standing=inspection.standing,
+                    most_rows=10**12)
+                _report_try(tried, mapping, as_json)
+                return
             queued = await imports.begin_import(
-                it, place.id, stored.id, target.id if target else None, mapping, resubscribe=resubscribe,
-                wording=wording, actor="command line")
+                it, place.id, stored.id, list_id, mapping, resubscribe=resubscribe,
+                wording=wording, actor="command line", standing=inspection.standing)
             done = await _watch(it, queued, quiet=as_json)
         _report(done, mapping, as_json)
 
     run(main())
+
+
+def _report_try(tried: imports.DryRun, mapping: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json({
+            "rows": tried.rows, "created": tried.created, "updated": tried.updated, "unchanged": tried.unchanged,
+            "kept_out": tried.kept_out, "rejected": tried.rejected, "reasons": dict(tried.reasons),
+            "mapping": {title: field for title, field in mapping.items() if field},
+        })
+        return
+    out.print(f"{tried.rows:,} rows: {tried.created:,} would be new, {tried.updated:,} changed, "
+              f"{tried.unchanged:,} as before, {tried.kept_out:,} stay unsubscribed, {tried.rejected:,} refused. "
+              "Nothing was written.")
+    for reason, count in tried.reasons:
+        out.print(f"  {count:,} times: {reason}", markup=False)
 
 
 def _chosen(pairs: list[str]) -> dict[str, str]:
@@ -129,6 +154,56 @@ def export_rejects(
             out.print(f"{len(lines) - 1:,} rows are in {file}.")
 
     run(main())
+
+
+@app.command("export")
+def export_file(
+    file: Annotated[Path | None, typer.Argument(help="Where to; default: standard output.")] = None,
+    what: Annotated[ExportKind, typer.Option(help="What is exported.")] = ExportKind.CONTACTS,
+    form: Annotated[ExportFormat, typer.Option("--format", help="csv or jsonl.")] = ExportFormat.CSV,
+    on: Annotated[str, typer.Option("--list", "-l", help="Only what belongs to this list.")] = "",
+    raw: Annotated[bool, typer.Option("--raw", help="Leave what a spreadsheet would calculate as it is.")] = False,
+    workspace: WorkspaceOption = "", config: ConfigOption = None,
+) -> None:
+    """Write contacts, subscriptions or consents to a file."""
+
+    async def main() -> None:
+        async with open_app(config) as it:
+            place = await the_workspace(it, workspace)
+            list_id = (await the_list(it, place.id, on)).id if on else None
+            made = await exports.begin_export(it, place.id, None, what, form, list_id=list_id, raw=raw)
+            done = await _watch_export(it, made)
+            if done.state is ExportState.FAILED:
+                raise InputError(done.error)
+            _, octets = await exports.read_export(it, place.id, done.id)
+            with file.open("wb") if file else nullcontext(sys.stdout.buffer) as out_file:
+                async for piece in octets:
+                    await asyncio.to_thread(out_file.write, piece)
+        if file:
+            out.print(f"{done.rows_written:,} rows are in {file}.")
+
+    run(main())
+
+
+async def _watch_export(it: App, made: Export) -> Export:
+    """Write the file here, unless a running server took it first, and show how far it is."""
+    writing = asyncio.create_task(exports.run_exports(it))
+    columns = (TextColumn("Exporting"), BarColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=err, disable=not sys.stderr.isatty()) as progress:
+            bar = progress.add_task("", total=1.0, rows=0)
+            while True:
+                current = await it.store.exports.get(made.workspace_id, made.id)
+                progress.update(bar, completed=current.part, rows=current.rows_written)
+                if current.state in (ExportState.DONE, ExportState.FAILED):
+                    return current
+                done, _ = await asyncio.wait({writing}, timeout=0.2)
+                if done:
+                    await writing
+                    writing = asyncio.create_task(exports.run_exports(it))
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
 
 
 @app.command()

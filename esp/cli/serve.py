@@ -25,7 +25,20 @@ from esp.entry.mx import Mx
 from esp.entry.scheduler import Job
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
-from esp.flows import accounts, bulk, digest, erasure, hygiene, imports, mailroom, segments, signup, walk
+from esp.flows import (
+    accounts,
+    bulk,
+    digest,
+    erasure,
+    exports,
+    hygiene,
+    imports,
+    mailroom,
+    segments,
+    signup,
+    transfers,
+    walk,
+)
 from esp.inbound.service import Reader
 from esp.settings import Settings, load
 from tracking import jobs as tracking_jobs
@@ -100,6 +113,10 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("walk audiences", 0.5, walk.walk_some, wakes="walk"),
         Job("finish campaigns", 1.0, walk.finish_done),
         Job("run imports", 1.0, imports.run_imports, wakes="imports"),
+        Job("write exports", 1.0, exports.run_exports, wakes=exports.WAKES),
+        Job("run transfers", 15.0, transfers.run_due, wakes=transfers.WAKES),
+        Job("forget imported files", 600.0, imports.forget_files),
+        Job("forget exported files", 600.0, exports.forget_files),
         Job("do bulk actions", 1.0, bulk.run_bulk, wakes=bulk.WAKES),
         Job("make hygiene reports", 2.0, hygiene.run_hygiene, wakes=hygiene.WAKES),
         Job("index segments' fields", 60.0, segments.index_fields, wakes=segments.WAKES),

@@ -6,7 +6,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from esp.ports.contacts import NewContact
+# A person as a file says, on the way to the database: a list of values, for there are a million of them. Standard
+# fields that the row does not name are None; ``fields`` is a JSON object of custom ones; ``first_key`` and ``last_key``
+# are the case-folded names; ``standing`` is an esp.audience.csv_status.Standing; ``tags`` is '' or a JSON object of
+# case-folded name -> name.
+StagedRow = list[Any]
+STAGED_COLUMNS = (
+    "email_key", "email", "domain", "public_id", "first_name", "last_name", "city", "country", "language", "time_zone",
+    "birth_date", "first_key", "last_key", "fields", "standing", "tags",
+)
+STAGED_FIELDS, STAGED_STANDING, STAGED_TAGS = 13, 14, 15
 
 
 class ImportState(StrEnum):
@@ -46,6 +55,8 @@ class Import:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    tries: int = 0
+    signature: str = ""  # of the header, so that the same kind of file finds its mapping again
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +76,59 @@ class RejectRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportChunk:
-    """What one step of an import found: rows, rejects, and where the file goes on; applied in one transaction."""
+    """What one step of an import found: rows, rejects, and where the file goes on; applied in one transaction.
 
-    rows: Sequence[NewContact]
+    Every address is there once; rows that were folded into an earlier one are counted as repeated.
+    """
+
+    rows: Sequence[StagedRow]
     rejects: Sequence[Reject]
     bytes_read: int
     lines_read: int
     rows_read: int
     finished: bool
+    repeated_changed: int = 0
+    repeated_same: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a chunk would do, as a dry run says: how many, and of each kind some addresses."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    kept_out: int = 0
+    created_sample: tuple[str, ...] = ()
+    updated_sample: tuple[str, ...] = ()
 
 
 class Imports(Protocol):
+    @property
+    def chunk_rows(self) -> int:
+        """How many rows one transaction should take on this database."""
+        ...
+
+    async def compare(
+        self, workspace_id: int, list_id: int | None, rows: Sequence[StagedRow], resubscribe: bool,
+    ) -> Comparison:
+        """What ``apply`` would make of the rows; nothing is written."""
+        ...
+
+    async def stumble(self, claimed: Import, error: str, now: datetime) -> Import:
+        """Something unexpected happened: queued again, or after the third try without progress failed."""
+        ...
+
+    async def remembered(self, workspace_id: int, signature: str) -> Mapping[str, Any] | None:
+        """The mapping and options that were chosen last for a file with this header."""
+        ...
+
+    async def expired_files(self, before: datetime, limit: int = 100) -> tuple[tuple[int, str], ...]:
+        """Imports that ended, or were never begun, before ``before`` and whose files are still there: id and path."""
+        ...
+
+    async def forget_file(self, import_id: int) -> None: ...
+
     async def create(
         self, workspace_id: int, user_id: int | None, file_name: str, path: str, bytes_total: int, now: datetime,
     ) -> Import: ...
@@ -88,7 +141,7 @@ class Imports(Protocol):
 
     async def queue(
         self, workspace_id: int, import_id: int, list_id: int | None, mapping: Mapping[str, str],
-        options: Mapping[str, Any],
+        options: Mapping[str, Any], signature: str = "",
     ) -> Import:
         """From uploaded to queued, once; ConflictError where it is not waiting for its mapping."""
         ...

@@ -10,6 +10,7 @@ from esp.ports.digests import Digests
 from esp.ports.domains import Domains
 from esp.ports.engagement import Engagement
 from esp.ports.erasure import Erasure
+from esp.ports.exports import Exports
 from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
@@ -22,6 +23,7 @@ from esp.ports.preferences import Preferences
 from esp.ports.reports import Reports
 from esp.ports.segments import Segments
 from esp.ports.signup import Signups
+from esp.ports.transfers import Transfers
 
 
 class Store(Protocol):
@@ -35,6 +37,7 @@ class Store(Protocol):
     domains: Domains
     engagement: Engagement
     erasure: Erasure
+    exports: Exports
     imports: Imports
     ledger: Ledger
     mailroom: Mailroom
@@ -47,6 +50,7 @@ class Store(Protocol):
     reports: Reports
     segments: Segments
     signups: Signups
+    transfers: Transfers
 
     async def check(self) -> None:
         """Raises DependencyError where the database does not answer."""

@@ -9,14 +9,19 @@ from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.imports import SqlImports
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
-from esp.ports.contacts import NewContact
-from esp.ports.imports import ImportChunk, ImportState, Reject
+from esp.model.ids import new_public_id
+from esp.ports.imports import STAGED_COLUMNS, ImportChunk, ImportState, Reject, StagedRow
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 
-def person(email: str, **standard: str) -> NewContact:
-    return NewContact(email, email.casefold(), email.rpartition("@")[2], standard)
+def person(email: str, fields: str = "{}", standing: int = 0, tags: str = "", **standard: str) -> StagedRow:
+    row = {"email_key": email.casefold(), "email": email, "domain": email.rpartition("@")[2],
+           "public_id": new_public_id(), "fields": fields, "standing": standing, "tags": tags, **standard}
+    for name in ("first", "last"):
+        if f"{name}_name" in standard:
+            row[f"{name}_key"] = standard[f"{name}_name"].casefold()
+    return [row.get(name) for name in STAGED_COLUMNS]
 
 
 @pytest.fixture

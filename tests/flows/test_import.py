@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.imports import SqlImports
 from esp.errors import InputError, MerpatiError
 from esp.flows import imports as flow
 from esp.model.contact import SubscriptionState, SuppressionReason
@@ -169,8 +170,9 @@ async def test_columns_that_nobody_chose_are_not_imported(small_world: World) ->
     assert a.fields == {}
 
 
-async def test_a_killed_import_goes_on_where_it_was(world: World) -> None:
-    rows = "".join(f"p{n}@x.example,{'x' * 100}\n" for n in range(8000))
+async def test_a_killed_import_goes_on_where_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SqlImports, "chunk_rows", 500)
+    rows = "".join(f"p{n}@x.example,{'x' * 199}\n" for n in range(8000))
     queued = await begin(world, ("email,city\n" + rows).encode())
     store = world.app.store.imports
     work = asyncio.create_task(flow.run_imports(world.app))

@@ -2,16 +2,23 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esp.audience.csv_columns import Columns, check_header, field_name, guess_mapping, read_date
+from esp.audience.csv_columns import check_header, field_name, guess_mapping, read_date
 from esp.audience.csv_export import csv_line, defuse
 from esp.audience.csv_records import Record, RecordReader
+from esp.audience.csv_stage import Columns
 from esp.audience.csv_text import MAX_LINE_OCTETS, Dialect, LineSplitter, detect
 from esp.errors import InputError
+from esp.ports.imports import STAGED_COLUMNS, StagedRow
+
+
+def staged(row: StagedRow) -> dict[str, Any]:
+    return dict(zip(STAGED_COLUMNS, row, strict=True))
 
 
 def read(data: bytes, dialect: Dialect, cuts: list[int] | None = None) -> list[Record]:
@@ -107,14 +114,15 @@ def test_no_dates(text: str) -> None:
 def test_cells_become_fields() -> None:
     mapping = {"e": "email", "n": "full_name", "points": "points", "phone": "phone"}
     columns = Columns.of(("e", "n", "points", "phone"), mapping)
-    made = columns.contact(("Budi@X.example", "Budi van  Dyck", "12", "0812"))
-    assert (made.email, made.email_key, made.domain) == ("Budi@x.example", "budi@x.example", "x.example")
-    assert made.standard == {"first_name": "Budi", "last_name": "van Dyck"}
-    assert made.fields == {"points": 12, "phone": "0812"}
-    assert columns.contact(("b@x.example",)).fields == {}
+    made = staged(columns.row(("Budi@X.example", "Budi van  Dyck", "12", "0812")))
+    assert (made["email"], made["email_key"], made["domain"]) == ("Budi@x.example", "budi@x.example", "x.example")
+    assert (made["first_name"], made["last_name"], made["last_key"]) == ("Budi", "van Dyck", "van dyck")
+    assert made["city"] is None
+    assert made["fields"] == '{"points":12,"phone":"0812"}'
+    assert staged(columns.row(("b@x.example",)))["fields"] == "{}"
     for cells in (("b@x.example", "x" * 201), ("b@x.example", "", "\0"), ("b@x.example", "", "x" * 2001), ("", "x")):
         with pytest.raises(ValueError):
-            columns.contact(cells)
+            columns.row(cells)
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1+cmd", "-cmd", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1"])

@@ -1,19 +1,22 @@
 """Imports in SQL: queued, claimed, and moved on chunk by chunk with the rows they bring, in one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy import Row, and_, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import import_rejects, imports, lists
-from esp.adapters.sql.upsert import upsert_contacts
+from esp.adapters.sql.staging import Merging, Staging
+from esp.adapters.sql.upsert import lock_list
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
 from esp.model.ids import new_public_id
 from esp.ports.contacts import Subscribing, Upserted
-from esp.ports.imports import Import, ImportChunk, ImportState, Reject, RejectRow
+from esp.ports.imports import Comparison, Import, ImportChunk, ImportState, Reject, RejectRow, StagedRow
+
+MAX_TRIES = 3  # without progress in between
 
 
 def _import_of(row: Row[Any]) -> Import:
@@ -36,6 +39,12 @@ class SqlImports:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    @property
+    def chunk_rows(self) -> int:
+        # One transaction a chunk: a second or two, in which SQLite's other writers wait. There a larger chunk touches
+        # each page of the indexes fewer times, and that is most of the cost.
+        return 25_000 if self._database.dialect == "sqlite" else 20_000
 
     async def create(
         self, workspace_id: int, user_id: int | None, file_name: str, path: str, bytes_total: int, now: datetime,
@@ -62,7 +71,7 @@ class SqlImports:
 
     async def queue(
         self, workspace_id: int, import_id: int, list_id: int | None, mapping: Mapping[str, str],
-        options: Mapping[str, Any],
+        options: Mapping[str, Any], signature: str = "",
     ) -> Import:
         async with self._database.write() as connection:
             if list_id is not None:
@@ -73,7 +82,8 @@ class SqlImports:
                     raise NotFoundError("There is no such list.")
             changed = await connection.execute(
                 update(imports)
-                .values(state=ImportState.QUEUED.value, list_id=list_id, mapping=dict(mapping), options=dict(options))
+                .values(state=ImportState.QUEUED.value, list_id=list_id, mapping=dict(mapping), options=dict(options),
+                        signature=signature)
                 .where(imports.c.id == import_id, imports.c.workspace_id == workspace_id,
                        imports.c.state == ImportState.UPLOADED.value)
             )
@@ -114,7 +124,7 @@ class SqlImports:
             )
             if moved.rowcount != 1:
                 raise LeaseLostError("Another process goes on with this import.")
-            done = await self._upsert(connection, claimed, chunk, now)
+            done = await self._merge(connection, claimed, chunk, now)
             if chunk.rejects:
                 await connection.execute(insert(import_rejects), [
                     {"workspace_id": claimed.workspace_id, "import_id": claimed.id, "line": it.line,
@@ -122,15 +132,16 @@ class SqlImports:
                 ])
             await connection.execute(
                 update(imports).where(of.id == claimed.id).values(
-                    created=of.created + done.created, updated=of.updated + done.updated,
-                    unchanged=of.unchanged + done.unchanged, kept_out=of.kept_out + done.kept_out,
+                    created=of.created + done.created, tries=0,
+                    updated=of.updated + done.updated + chunk.repeated_changed,
+                    unchanged=of.unchanged + done.unchanged + chunk.repeated_same, kept_out=of.kept_out + done.kept_out,
                     rejected=of.rejected + len(chunk.rejects),
                     **({"state": ImportState.DONE.value, "finished_at": now} if chunk.finished else {}),
                 )
             )
             return await _read(connection, claimed.workspace_id, claimed.id)
 
-    async def _upsert(
+    async def _merge(
         self, connection: AsyncConnection, claimed: Import, chunk: ImportChunk, now: datetime,
     ) -> Upserted:
         if not chunk.rows:
@@ -141,8 +152,24 @@ class SqlImports:
             options = claimed.options
             subscribing = Subscribing(claimed.list_id, source, str(options.get("actor", "")),
                                       str(options.get("wording", "")), bool(options.get("resubscribe", False)))
-        return await upsert_contacts(
-            connection, self._database.dialect, claimed.workspace_id, chunk.rows, source, now, subscribing)
+            await lock_list(connection, claimed.workspace_id, claimed.list_id)
+        staging = Staging(connection, self._database.dialect)
+        await staging.fill(claimed.workspace_id, chunk.rows)
+        done = await staging.merge(chunk.rows, Merging(claimed.workspace_id, source, now, subscribing))
+        await staging.drop()
+        return done
+
+    async def compare(
+        self, workspace_id: int, list_id: int | None, rows: Sequence[StagedRow], resubscribe: bool,
+    ) -> Comparison:
+        # A temporary table is written beside the database, not into it: readers may, and nobody waits for us.
+        async with self._database.read() as connection:
+            staging = Staging(connection, self._database.dialect)
+            await staging.fill(workspace_id, rows)
+            new, changed, kept_out, some_new, some_changed = await staging.compare(list_id, resubscribe)
+            await staging.drop()
+            await connection.rollback()
+        return Comparison(new, changed, len(rows) - new - changed, kept_out, tuple(some_new), tuple(some_changed))
 
     async def release(self, claimed: Import) -> None:
         async with self._database.write() as connection:
@@ -151,6 +178,47 @@ class SqlImports:
                 .where(imports.c.id == claimed.id, imports.c.workspace_id == claimed.workspace_id,
                        imports.c.state == ImportState.RUNNING.value, imports.c.bytes_read == claimed.bytes_read)
             )
+
+    async def stumble(self, claimed: Import, error: str, now: datetime) -> Import:
+        of = imports.c
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(imports)
+                .where(of.id == claimed.id, of.workspace_id == claimed.workspace_id,
+                       of.state == ImportState.RUNNING.value)
+                .values(tries=of.tries + 1, error=error,
+                        state=case((of.tries + 1 >= MAX_TRIES, ImportState.FAILED.value),
+                                   else_=ImportState.QUEUED.value),
+                        finished_at=case((of.tries + 1 >= MAX_TRIES, now), else_=None))
+            )
+            return await _read(connection, claimed.workspace_id, claimed.id)
+
+    async def remembered(self, workspace_id: int, signature: str) -> Mapping[str, Any] | None:
+        of = imports.c
+        async with self._database.read() as connection:
+            found = await connection.execute(
+                select(of.mapping, of.options, of.list_id)
+                .where(of.workspace_id == workspace_id, of.signature == signature,
+                       of.state.not_in([ImportState.UPLOADED.value, ImportState.FAILED.value]))
+                .order_by(of.id.desc()).limit(1)
+            )
+            row = found.one_or_none()
+            return None if row is None else {"mapping": row.mapping, "options": row.options, "list_id": row.list_id}
+
+    async def expired_files(self, before: datetime, limit: int = 100) -> tuple[tuple[int, str], ...]:
+        of = imports.c
+        ended = [ImportState.DONE.value, ImportState.FAILED.value, ImportState.UPLOADED.value]
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(of.id, of.path)
+                .where(of.path != "", of.state.in_(ended), func.coalesce(of.finished_at, of.created_at) < before)
+                .order_by(of.id).limit(limit)
+            )
+            return tuple((row.id, row.path) for row in rows)
+
+    async def forget_file(self, import_id: int) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(update(imports).values(path="").where(imports.c.id == import_id))
 
     async def fail(self, claimed: Import, error: str, now: datetime) -> None:
         async with self._database.write() as connection:

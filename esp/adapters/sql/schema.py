@@ -210,12 +210,51 @@ imports = Table(
     _count("created"), _count("updated"), _count("unchanged"), _count("rejected"),
     _count("kept_out"),  # had left the list before, and were left alone
     _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+    Column("tries", Integer, nullable=False, server_default="0"),  # failed without progress in between
+    _text("signature"),  # of the header, so that the same kind of file finds its mapping again
+    Index("ix_imports_workspace_id_signature", "workspace_id", "signature", "id"),
 )
 
 import_rejects = Table(
     "import_rejects", metadata, _id(), _workspace(),
     Column("import_id", Id, ForeignKey("imports.id"), nullable=False, index=True),
     Column("line", Id, nullable=False), _text("reason"), _text("row"),
+)
+
+# ---- transfers: exports, and imports and exports on a schedule ------------------------------------------------------
+
+exports = Table(
+    "exports", metadata, _id(), _public_id(), _workspace(),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=True),
+    Column("transfer_id", Id, nullable=True),  # the schedule that asked for it
+    _text("what"), _text("format"), _text("state"), _text("error"), _text("path"),
+    Column("options", Json, nullable=False, server_default="{}"),
+    _count("after_id"), _count("until_id"), _count("octets"), _count("rows_written"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+    Index("ix_exports_workspace_id_id", "workspace_id", "id"),
+    Index("ix_exports_state_id", "state", "id"),
+)
+
+transfers = Table(
+    "transfers", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("direction"), _text("kind"),  # import or export; url, folder, s3 or sql
+    Column("place", Json, nullable=False, server_default="{}"),  # where: address, bucket, path, query
+    _text("secret"),  # sealed with the server's key; never shown again
+    Column("options", Json, nullable=False, server_default="{}"),  # list, mapping, what is exported
+    Column("schedule", Json, nullable=False, server_default="{}"),
+    _at("next_at", True), _at("running_until", True), _at("created_at"), _at("paused_at", True),
+    Index("ix_transfers_next_at", "next_at", "id"),
+    Index("ix_transfers_workspace_id_id", "workspace_id", "id"),
+)
+
+transfer_runs = Table(
+    "transfer_runs", metadata, _id(), _workspace(),
+    Column("transfer_id", Id, ForeignKey("transfers.id", ondelete="CASCADE"), nullable=False),
+    _text("state"), _text("error"), _count("octets"),
+    Column("import_id", Id, nullable=True), Column("export_id", Id, nullable=True),
+    _at("started_at"), _at("finished_at", True),
+    Index("ix_transfer_runs_transfer_id", "transfer_id", "id"),
 )
 
 # ---- people: their own fields, tags, notes, what was done to many at once, and hygiene -----------------------------

@@ -9,6 +9,7 @@ from esp.adapters.sql.digests import SqlDigests
 from esp.adapters.sql.domains import SqlDomains
 from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.erasure import SqlErasure
+from esp.adapters.sql.exports import SqlExports
 from esp.adapters.sql.hygiene import SqlHygiene
 from esp.adapters.sql.imports import SqlImports
 from esp.adapters.sql.ledger import SqlLedger
@@ -22,6 +23,7 @@ from esp.adapters.sql.reports import SqlReports
 from esp.adapters.sql.segments import SqlSegments
 from esp.adapters.sql.signup import SqlSignups
 from esp.adapters.sql.suppressions import SqlSuppressions
+from esp.adapters.sql.transfers import SqlTransfers
 from esp.ports.accounts import Accounts
 from esp.ports.archives import Archives
 from esp.ports.campaigns import Campaigns
@@ -30,6 +32,7 @@ from esp.ports.digests import Digests
 from esp.ports.domains import Domains
 from esp.ports.engagement import Engagement
 from esp.ports.erasure import Erasure
+from esp.ports.exports import Exports
 from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
 from esp.ports.mailroom import Mailroom
@@ -42,6 +45,7 @@ from esp.ports.preferences import Preferences
 from esp.ports.reports import Reports
 from esp.ports.segments import Segments
 from esp.ports.signup import Signups
+from esp.ports.transfers import Transfers
 
 
 class SqlStore:
@@ -56,6 +60,7 @@ class SqlStore:
         self.digests: Digests = SqlDigests(database)
         self.domains: Domains = SqlDomains(database)
         self.engagement: Engagement = SqlEngagement(database)
+        self.exports: Exports = SqlExports(database)
         self.imports: Imports = SqlImports(database)
         self.erasure: Erasure = SqlErasure(database)
         self.ledger: Ledger = SqlLedger(database)
@@ -69,6 +74,7 @@ class SqlStore:
         self.reports: Reports = SqlReports(database)
         self.segments: Segments = SqlSegments(database)
         self.signups: Signups = SqlSignups(database)
+        self.transfers: Transfers = SqlTransfers(database)
 
     async def check(self) -> None:
         """Raises DependencyError where the database does not answer."""

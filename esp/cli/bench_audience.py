@@ -1,0 +1,305 @@
+"""``merpati bench audience``: a large audience imported, imported again, counted, searched, walked and looked at.
+
+Everything is the ordinary road: the file by the importer, the pages over HTTP from the admin, the campaign by the walk.
+The data are made by a seeded generator. With --contacts above 100,000 a run of 100,000 comes first, so that one sees
+whether cost grows in proportion. Wall seconds, and beside them what this process and its children used of a CPU.
+"""
+
+import asyncio
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from aiohttp import ClientSession, CookieJar, web
+
+from admin_ui.app import build as build_admin
+from esp import wiring
+from esp.app import App
+from esp.audience.generate_audience import audience_csv
+from esp.cli.shared import JsonOption, err, out, print_json, run
+from esp.errors import MerpatiError
+from esp.flows import accounts, imports, segments
+from esp.flows.campaigns import act, create
+from esp.flows.domains import add_domain
+from esp.flows.walk import walk_some
+from esp.model.campaign import CampaignAction
+from esp.model.contact import SubscriptionState
+from esp.model.segment_json import parse_rule
+from esp.ports.accounts import Role
+from esp.ports.campaigns import CampaignEdit, VariantEdit
+from esp.settings import load
+
+_SMALL: Final = 100_000
+_PAGES: Final = (
+    "/contacts", "/contacts?q=budi", "/lists", "/lists/1", "/segments", "/imports", "/imports/1", "/exports",
+    "/transfers", "/hygiene", "/suppressions", "/settings/fields", "/settings/topics", "/contacts/1",
+)
+_SEARCHES: Final = ("b", "bu", "bud", "budi", "siti", "agus.l", "wijaya", "sa", "santoso", "zz", "rina.h", "nug")
+
+
+def _field(name: str, op: str, value: object = None) -> dict[str, Any]:
+    return {"field": name, "op": op, **({} if value is None else {"value": value})}
+
+
+def _number(op: str, value: int) -> dict[str, Any]:
+    return {"field": "fields.points", "type": "number", "op": op, "value": value}
+
+
+def _rules(campaign_id: int, list_id: int) -> list[dict[str, Any]]:
+    """Twenty rules of the kinds that marketers make; what the rule language does not know is left out and said."""
+    inside = {"list": list_id, "state": "subscribed"}
+    return [
+        {"all": [_field("city", "is", "Bandung")]}, {"all": [_field("country", "is", "ID")]},
+        {"all": [_field("city", "is", "Bandung"), _field("fields.plan", "is", "pro")]},
+        {"any": [_field("fields.plan", "is", "team"), _field("fields.plan", "is", "pro")]},
+        {"all": [_number("greater", 9000)]}, {"all": [_number("less", 50)]},
+        {"all": [_field("first_name", "is", "Siti")]}, {"all": [_field("first_name", "starts_with", "B")]},
+        {"all": [_field("last_name", "is", "Halim"), _field("city", "is", "Solo")]},
+        {"none": [_field("city", "is", "Jakarta")]}, {"all": [_field("birth_date", "not_empty")]},
+        {"all": [_field("fields.f07", "not_empty")]}, {"all": [_field("fields.f11", "is", "v42")]},
+        {"all": [inside]}, {"all": [inside, _field("city", "is", "Medan")]},
+        {"all": [{"did": "opened", "campaigns": [campaign_id]}]},
+        {"all": [{"did": "clicked", "campaigns": [campaign_id]}]},
+        {"all": [{"did": "clicked", "campaigns": [campaign_id]}, _field("fields.plan", "is", "pro")]},
+        {"all": [_field("email", "contains", "mail7.")]},
+        {"any": [_field("city", "is", "Malang"), {"all": [_number("greater", 9900), inside]}]},
+    ]
+
+
+def command(
+    contacts: Annotated[int, typer.Option(min=1000, help="How many people.")] = 100_000,
+    database: Annotated[str, typer.Option(help="sqlite, or the URL of an empty PostgreSQL database.")] = "sqlite",
+    events: Annotated[int, typer.Option(help="Events behind the segments; default ten for each person.")] = -1,
+    as_json: JsonOption = False,
+) -> None:
+    """Import a large audience and measure what marketers wait for."""
+
+    async def main() -> None:
+        sizes = [contacts] if contacts <= _SMALL else [_SMALL, contacts]
+        for size in sizes:
+            # On PostgreSQL both sizes share the database; each has a workspace of its own.
+            figures = await _measure(size, database, 10 * size if events < 0 else events)
+            if as_json:
+                print_json(figures)
+            else:
+                for name, value in figures.items():
+                    out.print(f"{name:34} {value}")
+
+    run(main())
+
+
+async def _measure(contacts: int, database: str, events: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="merpati-bench-") as folder:
+        settings = load(
+            server={"data_dir": folder}, database={"url": "" if database == "sqlite" else database},
+            log={"level": "warning"}, delivery={"audience_backlog": 10 * contacts})
+        app = await wiring.build(settings)
+        try:
+            return await _figures(app, Path(folder), contacts, "sqlite" if database == "sqlite" else "postgresql",
+                                  events)
+        finally:
+            await app.close()
+
+
+async def _figures(app: App, folder: Path, contacts: int, database: str, events: int) -> dict[str, Any]:
+    _say(f"{contacts:,} people on {database}")
+    workspace = await app.store.accounts.create_workspace("Bench", "Jl. Braga 1, Bandung", app.clock.now())
+    audience = await app.store.contacts.create_list(workspace.id, "News", "news", "", app.clock.now())
+    file = folder / "people.csv"
+    with file.open("w", encoding="utf-8", newline="") as target:
+        target.writelines(audience_csv(contacts, seed=1))
+    figures: dict[str, Any] = {"database": database, "contacts": contacts,
+                               "file_mb": round(file.stat().st_size / 1e6, 1)}
+    begun = _rss_mb()
+    peak = begun
+    for name in ("import", "reimport"):
+        seconds, cpu, rss = await _import(app, workspace.id, audience.id, file)
+        figures |= {f"{name}_seconds": round(seconds, 2), f"{name}_cpu_seconds": round(cpu, 2)}
+        peak = max(peak, rss)
+    figures["import_rss_mb"] = round(peak, 1)
+    campaign_id, seconds, cpu = await _walk(app, workspace.id, audience.id)
+    figures |= {"audience_seconds": round(seconds, 2), "audience_cpu_seconds": round(cpu, 2)}
+    began = time.monotonic()
+    figures["events"] = await wiring.seed_engagement(app, workspace.id, campaign_id, events)
+    _say(f"{figures['events']:,} events made in {time.monotonic() - began:.0f} s")
+    figures |= await _segments(app, workspace.id, campaign_id, audience.id)
+    figures["search_p95_ms"] = await _searches(app, workspace.id)
+    figures |= await _pages(app, workspace.id)
+    figures["unsubscribe_seconds"] = await _unsubscribe(app, workspace.id, audience.id)
+    return figures
+
+
+def _say(text: str) -> None:
+    err.print(text, highlight=False)
+
+
+def _rss_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _cpu() -> float:
+    its = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + its.ru_utime + its.ru_stime
+
+
+async def _octets(file: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(file.open, "rb") as source:
+        while data := await asyncio.to_thread(source.read, 1 << 20):
+            yield data
+
+
+async def _import(app: App, workspace_id: int, list_id: int, file: Path) -> tuple[float, float, float]:
+    """Seconds, CPU seconds, and the largest memory of this process while it imported."""
+    stored = await imports.store_upload(app, workspace_id, None, file.name, _octets(file))
+    found = await imports.inspect_import(app, workspace_id, stored.id)
+    await imports.begin_import(app, workspace_id, stored.id, list_id, found.mapping)
+    began, cpu, peak = time.monotonic(), _cpu(), 0.0
+    reading = asyncio.create_task(imports.run_imports(app))
+    while not reading.done():
+        peak = max(peak, _rss_mb())
+        await asyncio.wait({reading}, timeout=0.1)
+    await reading
+    seconds = time.monotonic() - began
+    done = await app.store.imports.get(workspace_id, stored.id)
+    if done.rejected or not imports.is_over(done) or done.error:
+        raise MerpatiError(f"The import did not go as it should: {done.error or done.rejected}")
+    _say(f"  {done.rows_read:,} rows, {done.created:,} new, {done.unchanged:,} as before: {seconds:.1f} s")
+    return seconds, _cpu() - cpu, peak
+
+
+async def _walk(app: App, workspace_id: int, list_id: int) -> tuple[int, float, float]:
+    """The campaign, and how long it took until everybody of it was written down."""
+    domain = await add_domain(app, workspace_id, f"bench{workspace_id}.example")
+    # Known providers: the network is not what is measured.
+    await app.store.campaigns.remember_providers({f"mail{n}.example": f"mail{n % 5}" for n in range(40)},
+                                                 app.clock.now())
+    campaign = await create(app, workspace_id, CampaignEdit(
+        name="Bench", variants=(VariantEdit("Hello {{ contact.first_name or 'friend' }}", "<p>Hello</p>"),),
+        include_lists=(list_id,), domain_id=domain.id, from_name="Bench", from_address=f"news@{domain.name}"))
+    await act(app, workspace_id, campaign.id, CampaignAction.START)
+    began, cpu = time.monotonic(), _cpu()
+    while await walk_some(app):
+        pass
+    seconds = time.monotonic() - began
+    await act(app, workspace_id, campaign.id, CampaignAction.PAUSE)
+    _say(f"  the audience written as deliveries: {seconds:.1f} s")
+    return campaign.id, seconds, _cpu() - cpu
+
+
+async def _segments(app: App, workspace_id: int, campaign_id: int, list_id: int) -> dict[str, Any]:
+    taken: dict[str, float] = {}
+    now = await segments.here_and_now(app, workspace_id)
+    for plain in _rules(campaign_id, list_id):
+        try:
+            rule = parse_rule(plain)
+            await app.store.segments.index(workspace_id, rule)
+            began = time.monotonic()
+            await app.store.segments.count(workspace_id, rule, now, seconds=60.0)
+            taken[str(plain)] = time.monotonic() - began
+        except MerpatiError as error:
+            _say(f"  rule not counted: {plain}: {error}")
+    if not taken:
+        return {}
+    worst = max(taken, key=lambda key: taken[key])
+    _say(f"  the slowest of {len(taken)} rules: {worst} {taken[worst]:.2f} s")
+    return {"segment_rules": len(taken), "segment_count_median_seconds": round(statistics.median(taken.values()), 3),
+            "segment_count_worst_seconds": round(taken[worst], 3)}
+
+
+async def _p95(work: Callable[[], Awaitable[object]], times: int = 5) -> list[float]:
+    taken = []
+    for _ in range(times):
+        began = time.monotonic()
+        await work()
+        taken.append((time.monotonic() - began) * 1000)
+    return taken
+
+
+def _percentile(taken: list[float]) -> float:
+    return round(sorted(taken)[max(0, int(len(taken) * 0.95) - 1)], 1)
+
+
+async def _searches(app: App, workspace_id: int) -> float:
+    taken: list[float] = []
+    for text in _SEARCHES:
+        taken += await _p95(lambda text=text: app.store.contacts.search(workspace_id, text))  # type: ignore[misc]
+    return _percentile(taken)
+
+
+@asynccontextmanager
+async def _admin(app: App, workspace_id: int) -> AsyncIterator[ClientSession]:
+    """A browser that is logged in to the admin on a port of its own."""
+    passwords = accounts.Passwords()
+    email, password = f"bench{workspace_id}@bench.example", "kupu kupu terbang tinggi"
+    user = await accounts.add_user(
+        app, passwords, workspace_id, email, "Bench", password, Role.OWNER)
+    assert user
+    runner = web.AppRunner(build_admin(app), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    try:
+        async with ClientSession(
+            f"http://{host}:{port}", cookie_jar=CookieJar(unsafe=True), headers={"Sec-Fetch-Site": "same-origin"},
+        ) as browser:
+            async with browser.get("/login") as page:
+                token = (await page.text()).partition('name="csrf" value="')[2].partition('"')[0]
+            form = {"csrf": token, "email": email, "password": password}
+            async with browser.post("/login", data=form, allow_redirects=False) as answer:
+                if answer.status != 303:
+                    raise MerpatiError(f"The log-in answered {answer.status}.")
+            yield browser
+    finally:
+        await runner.cleanup()
+
+
+async def _pages(app: App, workspace_id: int) -> dict[str, Any]:
+    """Every page of the audience, asked for over HTTP; those that are not there are said."""
+    lists = await app.store.contacts.lists(workspace_id)
+    people = (await app.store.contacts.search(workspace_id, limit=1)).contacts
+    files = await app.store.imports.page(workspace_id, limit=1)
+    numbers = {"/lists/1": f"/lists/{lists[0].id}", "/contacts/1": f"/contacts/{people[0].id}",
+               "/imports/1": f"/imports/{files[0].id}"}
+    taken: dict[str, float] = {}
+    every: list[float] = []
+    async with _admin(app, workspace_id) as browser:
+        for path in (numbers.get(path, path) for path in _PAGES):
+            async with browser.get(path) as first:
+                await first.read()
+                if first.status != 200:
+                    _say(f"  {path} answers {first.status}")
+                    continue
+
+            async def ask(path: str = path) -> None:
+                async with browser.get(path) as answer:
+                    await answer.read()
+
+            times = await _p95(ask, 8)
+            taken[path] = max(times)
+            every += times
+    worst = max(taken, key=lambda key: taken[key])
+    _say(f"  the slowest of {len(taken)} pages: {worst} {taken[worst]:.0f} ms")
+    return {"pages": len(taken), "pages_p95_ms": _percentile(every), "pages_worst_ms": round(taken[worst], 1)}
+
+
+async def _unsubscribe(app: App, workspace_id: int, list_id: int) -> float:
+    """From somebody's leaving to their being left out of what is asked before a mail goes."""
+    person = (await app.store.contacts.search(workspace_id, limit=1, list_id=list_id)).contacts[0]
+    began = time.monotonic()
+    await app.store.contacts.set_subscription(
+        workspace_id, person.id, list_id, SubscriptionState.UNSUBSCRIBED, app.clock.now(), source="bench")
+    while True:
+        rows = await app.store.contacts.subscriptions(workspace_id, person.id)
+        if all(row.state is not SubscriptionState.SUBSCRIBED for row in rows):
+            return round(time.monotonic() - began, 3)
+        if time.monotonic() - began > 5:
+            sys.exit("The unsubscription was not seen within 5 seconds.")
