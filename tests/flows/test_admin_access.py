@@ -4,17 +4,21 @@ import itertools
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aiohttp import web
 from sqlalchemy import func, select
 
-from admin_ui.auth import GUEST_COOKIE, SESSION_COOKIE, LoginThrottle
+from admin_ui.auth import GUEST_COOKIE, SESSION_COOKIE, LoginThrottle, set_guest_cookie
 from admin_ui.page import Route
 from admin_ui.pages import ALL
 from admin_ui.pages.login import safe_path
 from admin_ui.security import token_of
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import metadata, sessions
+from esp.app import App
 from esp.errors import ConflictError, InputError
 from esp.flows.accounts import Passwords, check_password, entrance, found_server, new_password
 from esp.ports.accounts import Role
@@ -328,6 +332,14 @@ async def test_reading_changes_nothing(house: House, sqlite_database: Database) 
 ])
 def test_login_leads_only_to_our_own_pages(text: str, safe: str) -> None:
     assert safe_path(text) == safe
+
+
+@pytest.mark.parametrize(("url", "secure"), [("https://mail.example", True), ("http://127.0.0.1:8000", False)])
+def test_cookies_travel_encrypted_where_the_server_is_reached_so(url: str, secure: bool) -> None:
+    response = web.Response()
+    app = cast("App", SimpleNamespace(settings=SimpleNamespace(public_url=url)))
+    set_guest_cookie(app, response, "guest")
+    assert bool(response.cookies[GUEST_COOKIE]["secure"]) is secure
 
 
 async def test_passwords_do_the_same_work_for_nobody() -> None:
