@@ -8,8 +8,9 @@ from typing import Final
 import structlog
 
 from esp.flows.engine import Engine
-from esp.flows.outbound import PATIENCE, BatchRun
+from esp.flows.outbound import BatchRun
 from esp.flows.recovery import recover
+from esp.flows.turns import PATIENCE
 from esp.ports.outbox import ClaimedBatch
 
 _MOST_BATCHES: Final = 64

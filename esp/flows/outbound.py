@@ -14,19 +14,16 @@ import structlog
 
 from esp.errors import LeaseLostError, MerpatiError
 from esp.flows.engine import Engine, PreparedPlan
-from esp.flows.erasure import erased_among
 from esp.flows.outcomes import outcome_of, refused_outcome, unrenderable_outcome
 from esp.flows.pacing import Gate
 from esp.flows.recording import RECORD_AT, Recorder
+from esp.flows.refusals import Refusals
+from esp.flows.turns import Turns
 from esp.model.attempt import Attempt, Failure
-from esp.model.contact import ExclusionReason
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Postponed
 from esp.verdict.judge import judge_attempt
 
-PATIENCE: Final = 2.0  # seconds a batch waits for a provider that wants to be left alone; beyond that it is given back
 _AFTER_FAILURE: Final = 15.0  # seconds until a batch is tried again that failed through a fault of ours
-_ERASED: Final = ExclusionReason.ERASED.value
-_CHECK_EVERY: Final = 1.0  # seconds after which suppressions are looked up again (I3)
 
 log = structlog.get_logger()
 
@@ -36,20 +33,16 @@ class BatchRun:
 
     def __init__(self, engine: Engine, batch: ClaimedBatch, lease_ends: float) -> None:
         self.batch = batch
-        self.halted = False
-        self.recorder = Recorder(engine, batch, lease_ends, self.halt)
         self._engine, self._app, self._clock = engine, engine.app, engine.app.clock
-        self._refused: dict[int, str] = {}
-        self._erased: dict[int, str] = {}
-        self._checked = 0.0
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._refusals, self._turns = Refusals(engine.app, batch), Turns(engine)
+        self.recorder = Recorder(engine, batch, lease_ends, self._turns.halt)
 
     async def run(self) -> None:
         """Load, send, record. What is not sent stays in the database, ready for whoever claims the batch next."""
         recording = asyncio.create_task(self.recorder.write_regularly())
         ready_in = _AFTER_FAILURE
         try:
-            rows = await self._load()
+            rows = await self._engine.stopwatch.timed("load", self._refusals.load())
             prepared = await self._engine.plan(self.batch)
             async with asyncio.TaskGroup() as senders:
                 for provider, queue in _by_provider(rows).items():
@@ -63,30 +56,18 @@ class BatchRun:
 
     def halt(self) -> None:
         """Begin no further message. Those on the wire go on to their answer; those that wait for a turn give up."""
-        self.halted = True
-        for task in self._waiting:
-            task.cancel()
-
-    async def _load(self) -> Sequence[OutboxRow]:
-        self._checked = self._clock.monotonic()
-        load = self._app.store.outbox.load(self.batch, self._clock.now())
-        rows = await self._engine.stopwatch.timed("load", load)
-        self._refused = {row.delivery_id: row.refused for row in rows if row.refused}
-        # However an address came back into the house, whoever had it erased is not written to again.
-        gone = await erased_among(self._app, self.batch.workspace_id, [row.email_key for row in rows])
-        self._erased = {row.delivery_id: _ERASED for row in rows if row.email_key in gone}
-        return rows
+        self._turns.halt()
 
     async def _send_all(self, queue: deque[OutboxRow], gate: Gate, prepared: PreparedPlan) -> None:
-        while queue and not self.halted:
+        while queue and not self._turns.halted:
             row = queue.popleft()
-            if not await self._turn(row, gate, prepared):
-                if not self.halted:
+            if not await self._turns.take(row, gate, prepared.plan):
+                if not self._turns.halted:
                     due_at = self._clock.now() + timedelta(seconds=gate.closed_for)
                     self.recorder.postpone(Postponed(row, due_at))
                 continue
             try:
-                reason = await self._refusal(row)
+                reason = await self._refusals.reason(row)
             except BaseException:
                 gate.abandon()  # or every time the database is away would cost the provider some of its places
                 raise
@@ -96,33 +77,6 @@ class BatchRun:
             else:
                 await self._send(row, gate, prepared)
             await self.recorder.write(at_least=RECORD_AT)
-
-    async def _turn(self, row: OutboxRow, gate: Gate, prepared: PreparedPlan) -> bool:
-        """Wait for every rate and for a place at the provider; False where this message is not to go now."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._waiting.add(task)
-        try:
-            if gate.closed_for <= PATIENCE:
-                for meter in self._engine.meters(prepared.plan, row.provider):
-                    await meter.token()
-            entered = await gate.enter(PATIENCE)
-        except asyncio.CancelledError:
-            if not self.halted or task.uncancel():
-                raise
-            return False
-        finally:
-            self._waiting.discard(task)
-        if entered and self.halted:
-            gate.abandon()
-        return entered and not self.halted
-
-    async def _refusal(self, row: OutboxRow) -> str:
-        """Why this person must not get it, as it is now; what was looked up with the batch grows old with it."""
-        if self._clock.monotonic() - self._checked > _CHECK_EVERY:
-            self._checked = self._clock.monotonic()
-            self._refused = await self._app.store.outbox.refused(self.batch, self._clock.now())
-        return self._refused.get(row.delivery_id, "") or self._erased.get(row.delivery_id, "")
 
     async def _send(self, row: OutboxRow, gate: Gate, prepared: PreparedPlan) -> None:
         try:

@@ -14,7 +14,7 @@ from esp.adapters.sql.outbox import SqlOutbox
 from esp.deliver.service import Sending
 from esp.errors import LeaseLostError
 from esp.flows import engine as engine_module
-from esp.flows import outbound
+from esp.flows import outbound, refusals
 from esp.flows.connections import Connected, Connections
 from esp.flows.recording import Recorder
 from esp.model.delivery import EventType
@@ -35,7 +35,7 @@ async def test_a_look_that_fails_costs_the_provider_no_place(
     sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sending = await seed(sqlite_database, PEOPLE)
-    monkeypatch.setattr(outbound, "_CHECK_EVERY", -1.0)
+    monkeypatch.setattr(refusals, "_CHECK_EVERY", -1.0)
     monkeypatch.setattr(outbound, "_AFTER_FAILURE", 0.1)
     look, failures = SqlOutbox.refused, [True] * 12
 
