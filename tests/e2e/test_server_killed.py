@@ -225,7 +225,7 @@ async def _survives(kinds: list[str], broadcast: Broadcast, database_url: str) -
     print(f"verified {len(receiver.messages)} messages; {time.monotonic() - began:.0f} s in all")
 
 
-@pytest.mark.timeout(300)  # starts Python processes, which takes seconds each on a busy machine
+@pytest.mark.timeout(600)  # starts Python processes, which takes seconds each on a busy machine
 async def test_a_killed_server_goes_on_where_it_was(broadcast: Broadcast, database_url: str) -> None:
     await _survives(list(KINDS), broadcast, database_url)
 
