@@ -20,9 +20,12 @@ from esp.adapters.sql.schema import (
     deliveries,
     events,
     lists,
+    messages,
+    wordings,
 )
 from esp.errors import InputError
 from esp.model.delivery import DeliveryState
+from esp.model.permission import Stream
 from esp.ports.contacts import TimelineItem
 
 _START = 2**62
@@ -85,11 +88,24 @@ async def _deliveries(
                of.state.not_in(_NEVER_SENT))
         .order_by(of.id.desc()).limit(limit)
     )
-    return [
+    found = [
         {"id": row.id, "at": row.created_at, "kind": "sent", "campaign_id": row.campaign_id, "campaign_name": row.name,
          "delivery_id": row.id, "title": row.name, "detail": {"state": row.state}}
         for row in rows
     ]
+    # Confirmations, welcomes and answers: of no campaign that anybody knows. Read by an index of their own.
+    m = messages.c
+    single = await connection.execute(
+        select(of.id, of.created_at, of.state, m.subject, m.kind).join(messages, m.delivery_id == of.id)
+        .where(m.contact_id.in_(contact_ids), m.workspace_id == workspace_id, of.id < before)
+        .order_by(of.id.desc()).limit(limit)
+    )
+    found += [
+        {"id": row.id, "at": row.created_at, "kind": "sent", "delivery_id": row.id, "title": row.subject,
+         "detail": {"state": row.state, "message": row.kind}}
+        for row in single
+    ]
+    return sorted(found, key=lambda row: -row["id"])[:limit]
 
 
 async def _events(
@@ -98,7 +114,7 @@ async def _events(
     of = events.c
     rows = await connection.execute(
         select(of.id, of.at, of.type, of.campaign_id, of.delivery_id, of.agent, of.link_index, of.provider, of.ip,
-               of.user_agent, of.detail, campaigns.c.name)
+               of.user_agent, of.detail, campaigns.c.name, campaigns.c.stream)
         .outerjoin(campaigns, campaigns.c.id == of.campaign_id)
         .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before)
         .order_by(of.id.desc()).limit(limit)
@@ -107,9 +123,11 @@ async def _events(
     for row in rows:
         detail = {**(row.detail or {}), "agent": row.agent, "link_index": row.link_index, "provider": row.provider,
                   "ip": row.ip, "user_agent": row.user_agent}
+        known = row.stream != Stream.TRANSACTIONAL.value  # what carries single messages is shown nowhere
         found.append({
-            "id": row.id, "at": row.at, "kind": row.type, "campaign_id": row.campaign_id, "campaign_name": row.name,
-            "delivery_id": row.delivery_id, "title": row.name,
+            "id": row.id, "at": row.at, "kind": row.type, "campaign_id": row.campaign_id if known else None,
+            "campaign_name": row.name if known else "", "delivery_id": row.delivery_id,
+            "title": row.name if known else "",
             "detail": {name: value for name, value in detail.items() if value not in ("", None)},
         })
     return found
@@ -120,15 +138,16 @@ async def _consents(
 ) -> list[dict[str, Any]]:
     of = consents.c
     rows = await connection.execute(
-        select(of.id, of.at, of.action, of.source, of.actor, of.ip, of.wording, lists.c.name)
-        .outerjoin(lists, lists.c.id == of.list_id)
+        select(of.id, of.at, of.action, of.source, of.actor, of.ip, of.user_agent, of.wording, wordings.c.version,
+               lists.c.name)
+        .outerjoin(lists, lists.c.id == of.list_id).outerjoin(wordings, wordings.c.id == of.wording_id)
         .where(of.contact_id == contact_id, of.workspace_id == workspace_id, of.id < before)
         .order_by(of.id.desc()).limit(limit)
     )
     return [
         {"id": row.id, "at": row.at, "kind": "consent", "title": row.name,
          "detail": {"action": row.action, "source": row.source, "actor": row.actor, "ip": row.ip,
-                    "wording": row.wording}}
+                    "wording": row.wording, "version": row.version, "user_agent": row.user_agent}}
         for row in rows
     ]
 
