@@ -17,6 +17,7 @@ need redis-server redis-server
 need chromium chromium /usr/bin/chromium
 need postfix /usr/sbin/smtp-sink smtp-sink
 need swaks swaks
+need jing jing
 need opendkim-tools opendkim-testmsg
 need libmail-dkim-perl /usr/share/perl5/Mail/DKIM/Verifier.pm
 need strace strace

@@ -130,7 +130,7 @@ async def ask(app: App, reader: Reader) -> bool:
         f"<p>{escape(workspace.name)}</p></div></body></html>\n"
     )
     raw = write_message(
-        from_name=workspace.name, from_address=f"privacy@{domain.bounce_domain}", to=to.text, subject=words["subject"],
+        from_name=workspace.name, from_address=f"privacy@{domain.name}", to=to.text, subject=words["subject"],
         text=text, html=html, reply_to="", now=now, message_id=f"{new_public_id()}@{domain.name}",
         extra=(("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "All")),
     )

@@ -200,7 +200,7 @@ class PreferenceDoor:
         return Shell(PLAIN, choose_language("", visitor.accept_language), PREFERENCE_WORDS)
 
     def _later(self, error: Exception, visitor: Visitor) -> web.Response:
-        log.warning("preferences not answered", error=type(error).__name__)
+        log.warning("preferences not answered", error=type(error).__name__, exc_info=error)
         return self._plain(visitor).later()
 
 

@@ -4,11 +4,11 @@ What is about a mail stays as a count: the delivery keeps its state and times, t
 nothing in them says whose they were. Ids of erased people are negative, so that no later contact inherits their mails.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Table, case, cast, delete, func, null, or_, select, text, update
+from sqlalchemy import Table, bindparam, case, cast, delete, func, null, or_, select, text, update
 from sqlalchemy import Text as TextType
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,8 +37,7 @@ from esp.ports.erasure import Erased
 
 _CHUNK: Final = 500
 _KEPT: Final = (deliveries, events)
-#: A person's opens and clicks keep by which rule they were told apart; what servers replied quotes the address.
-_HARMLESS: Final = (EventType.OPENED.value, EventType.CLICKED.value)
+_HARMLESS: Final = frozenset(("rule", "version", "trait", "reason", "code", "attempt", "channel"))
 _COUNTED: Final = {SubscriptionState.SUBSCRIBED.value: (-1, 0), SubscriptionState.UNSUBSCRIBED.value: (0, -1)}
 
 
@@ -79,7 +78,7 @@ class SqlErasure:
         return Erased(deleted + gone.rowcount, emptied)
 
     async def _scrub_file(self) -> None:
-        """SQLite's log still holds the pages as they were: move it into the file and empty it, as far as readers let."""
+        """SQLite's log still holds the pages as they were: move it into the file and empty it, if readers let."""
         if self._database.dialect == "sqlite":
             async with self._database.read() as connection:
                 await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -147,23 +146,34 @@ async def _mails(
 
 async def _empty(connection: AsyncConnection, workspace_id: int, ids: Sequence[int], mails: Sequence[int]) -> int:
     d, e = deliveries.c, events.c
-    blank = {"contact_id": null(), "ip": "", "user_agent": "",
-             "detail": case((e.type.in_(_HARMLESS), e.detail), else_=null())}
-    emptied = 0
+    emptied = len(mails)
+    wheres: list[Any] = [e.contact_id.in_(ids)] if ids else []
     for start in range(0, len(mails), _CHUNK):
         some = mails[start:start + _CHUNK]
+        wheres.append(e.delivery_id.in_(some))
         await connection.execute(
-            update(deliveries).where(d.id.in_(some), d.workspace_id == workspace_id)
-            .values(address="", domain="", reply="", contact_id=case((d.contact_id < 0, d.contact_id), else_=-d.id))
+            update(deliveries).where(d.id.in_(some), d.workspace_id == workspace_id).values(
+                address="", domain="", reply="", contact_id=case((d.contact_id < 0, d.contact_id), else_=-d.id),
+                provider=case((d.provider == d.domain, ""), else_=d.provider),  # a domain of their own names them
+            )
         )
-        emptied += (await connection.execute(
-            update(events).where(e.delivery_id.in_(some), e.workspace_id == workspace_id).values(blank)
-        )).rowcount
-    if ids:
-        emptied += (await connection.execute(
-            update(events).where(e.contact_id.in_(ids), e.workspace_id == workspace_id).values(blank)
-        )).rowcount
-    return emptied + len(mails)
+    for where in wheres:
+        rows = (await connection.execute(
+            select(e.id, e.detail).where(where, e.workspace_id == workspace_id).order_by(e.id)
+        )).all()
+        emptied += len(rows)
+        if rows:
+            await connection.execute(
+                update(events).where(e.id == bindparam("event")).values(
+                    contact_id=null(), ip="", user_agent="", provider="", detail=bindparam("rest")),
+                [{"event": row.id, "rest": _harmless(row.detail)} for row in rows],
+            )
+    return emptied
+
+
+def _harmless(detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """How an open or a click was told from a machine's, and why a mail failed; not what a server said of it."""
+    return {key: value for key, value in (detail or {}).items() if key in _HARMLESS} or None
 
 
 async def _sweep(
@@ -179,9 +189,14 @@ async def _sweep(
     deleted += gone.rowcount
     mail = inbound_messages.c
     ours = or_(mail.workspace_id == workspace_id, mail.workspace_id.is_(None))
-    in_raw = "position(:needle in raw) > 0" if dialect == "postgresql" else "instr(raw, :needle) > 0"
+    in_raw, folded = (
+        ("position(:octets in raw) > 0", "position(:key in lower(encode(raw, 'escape'))) > 0")
+        if dialect == "postgresql" else
+        ("instr(raw, :octets) > 0", "instr(lower(CAST(raw AS TEXT)), :key) > 0")
+    )
     wheres: list[Any] = [_holds(mail.rcpt_to, email_key), _holds(mail.mail_from, email_key)]
-    wheres += [text(in_raw).bindparams(needle=one.encode()) for one in written]
+    wheres += [text(in_raw).bindparams(octets=one.encode()) for one in written]
+    wheres.append(text(folded).bindparams(key=email_key))
     wheres += [mail.delivery_id.in_(mails[start:start + _CHUNK]) for start in range(0, len(mails), _CHUNK)]
     for where in wheres:
         deleted += (await connection.execute(delete(inbound_messages).where(ours, where))).rowcount

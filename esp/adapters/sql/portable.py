@@ -37,7 +37,7 @@ async def read_portable(connection: AsyncConnection, workspace_id: int, contact_
             query = query.order_by(columns.id)
         rows = (await connection.execute(query)).all()
         if rows:
-            held[table.name] = [_plain(one._mapping) for one in rows]
+            held[str(table.name)] = [_plain(one._mapping) for one in rows]
     await _name(connection, workspace_id, held)
     return held
 
@@ -68,7 +68,7 @@ def _plain(row: RowMapping) -> dict[str, Any]:
             value = value.isoformat()
         elif isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
-        found[name] = value
+        found[str(name)] = value  # a column's name is a kind of text that JSON writers refuse
     return found
 
 
