@@ -105,7 +105,8 @@ MAILS_WORDS: Final[Mapping[Count, str]] = {
     Count.EXACTLY: "exactly {times} mails",
 }
 OF_CAMPAIGNS: Final = "{mails} of {names}"
-LINK_WORDS: Final = "a link with {link} of {what}"
+CLICKED_LINK: Final = "clicked a link with {link} in {what}"
+NOT_CLICKED_LINK: Final = "did not click a link with {link} in {what}"
 MACHINES_WORDS: Final = "machines counted too"
 GONE: Final = "something deleted"
 OR: Final = "or"
@@ -115,7 +116,7 @@ HEADS: Final[Mapping[Match, str]] = {
 ALL_WORDS: Final = tuple(dict.fromkeys((
     *STANDARD_LABELS.values(), *OP_WORDS.values(), ANNIVERSARY_TODAY, YES, NO, *WHEN_WORDS.values(),
     *LIST_WORDS.values(), *NUMBERED_WORDS.values(), *SUPPRESSED_WORDS.values(), *ONCE_WORDS.values(),
-    *NEVER_WORDS.values(), ANY_MAIL, *MAILS_WORDS.values(), OF_CAMPAIGNS, LINK_WORDS, MACHINES_WORDS, GONE, OR,
+    *NEVER_WORDS.values(), ANY_MAIL, *MAILS_WORDS.values(), OF_CAMPAIGNS, CLICKED_LINK, NOT_CLICKED_LINK, MACHINES_WORDS, GONE, OR,
     *HEADS.values(),
 )))
 
@@ -197,8 +198,10 @@ def _mail(rule: MailRule, known: Vocabulary, words: Words) -> str:
         names = f" {words(OR)} ".join(f"“{known.campaigns.get(one) or words(GONE)}”" for one in rule.campaigns)
         what = names if never or once else words(OF_CAMPAIGNS).format(mails=what, names=names)
     if rule.link:
-        what = words(LINK_WORDS).format(link=f"“{rule.link}”", what=what)
-    text = words((NEVER_WORDS if never else ONCE_WORDS)[rule.did]).format(what=what)
+        sentence = NOT_CLICKED_LINK if never else CLICKED_LINK
+    else:
+        sentence = (NEVER_WORDS if never else ONCE_WORDS)[rule.did]
+    text = words(sentence).format(what=what, link=f"“{rule.link}”")
     if rule.when:
         text = f"{text} {_when(rule.when, words)}"
     return f"{text} ({words(MACHINES_WORDS)})" if rule.machines else text

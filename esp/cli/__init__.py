@@ -13,6 +13,7 @@ from esp.cli import (
     lists,
     operate,
     people,
+    segment,
     serve,
     suppression,
     user,
@@ -37,6 +38,7 @@ people.join(contacts.app)
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(suppression.app, name="suppression")
 app.command("hygiene")(hygiene.command)
+app.add_typer(segment.app, name="segment")
 app.add_typer(campaign.app, name="campaign")
 app.command("import")(contacts.import_file)
 app.command("send")(campaign.send)

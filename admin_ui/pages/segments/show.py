@@ -17,7 +17,7 @@ from esp.ports.campaigns import CampaignEdit, VariantEdit
 from esp.ports.contacts import Contact
 
 routes: Final = Routes()
-_PAGE: Final = 50
+_PAGE: Final = 25
 
 
 @routes.get("/segments")
