@@ -37,7 +37,8 @@ OVER = frozenset((BulkState.DONE, BulkState.FAILED, BulkState.CANCELLED))
 class Selection:
     """Whom it is about: ``ids``, or everybody who fulfils all that is given (nothing given: everybody).
 
-    ``rule`` is a segment's rule; ``report_id`` with ``finding`` are those whom hygiene found.
+    ``rule`` is a segment's rule as JSON, other segments inlined, whose days begin in ``zone``; ``report_id`` with
+    ``finding`` are those whom hygiene found.
     """
 
     ids: tuple[int, ...] = ()
@@ -46,6 +47,7 @@ class Selection:
     tag_id: int | None = None
     state: SubscriptionState | None = None
     rule: Mapping[str, Any] | None = None
+    zone: str = ""
     report_id: int | None = None
     finding: str = ""
 

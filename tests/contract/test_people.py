@@ -8,7 +8,18 @@ from sqlalchemy import insert, select
 from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.people_store import SqlPeople
-from esp.adapters.sql.schema import bulk_actions, bulk_changes, campaigns, contacts, deliveries, variants, workspaces
+from esp.adapters.sql.schema import (
+    bulk_actions,
+    bulk_changes,
+    campaigns,
+    contact_preferences,
+    contact_topics,
+    contacts,
+    deliveries,
+    topics,
+    variants,
+    workspaces,
+)
 from esp.errors import ConflictError, InputError, NotFoundError
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.fields import FieldType
@@ -202,6 +213,27 @@ async def test_merging_reaches_nobody_else_and_not_oneself(world: World) -> None
     last = await world.people.merge(world.mine, Merge(c.id, made.id, {}, {}), "x", NOW)
     assert await world.people.merged_into(world.mine, min(a.id, b.id)) == last.id
     assert await world.people.merged_into(world.other, min(a.id, b.id)) is None
+
+
+async def test_the_stricter_of_two_preferences_wins(world: World) -> None:
+    a, b = await world.person("a@x.example"), await world.person("b@x.example")
+    async with world.database.write() as connection:
+        topic = (await connection.execute(insert(topics).returning(topics.c.id), {
+            "public_id": new_public_id(), "workspace_id": world.mine, "name": "Offers", "created_at": NOW,
+        })).scalar_one()
+        base = {"workspace_id": world.mine, "changed_at": NOW}
+        await connection.execute(insert(contact_preferences), [
+            {**base, "contact_id": a.id, "frequency": "weekly", "tracking_off": False, "paused_until": None},
+            {**base, "contact_id": b.id, "frequency": "daily", "tracking_off": True, "paused_until": LATER}])
+        await connection.execute(insert(contact_topics), [
+            {"workspace_id": world.mine, "contact_id": one.id, "topic_id": topic, "frequency": said}
+            for one, said in ((a, "each"), (b, "none"))])
+    made = await world.people.merge(world.mine, Merge(a.id, b.id, {}, {}), "sri", LATER)
+    async with world.database.read() as connection:
+        row = (await connection.execute(select(contact_preferences))).one()
+        said = (await connection.execute(select(contact_topics.c.contact_id, contact_topics.c.frequency))).one()
+    assert (row.contact_id, row.frequency, row.tracking_off, row.paused_until) == (made.id, "weekly", True, LATER)
+    assert tuple(said) == (made.id, "none")
 
 
 async def test_people_are_found_by_state(world: World) -> None:

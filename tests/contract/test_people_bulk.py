@@ -1,14 +1,19 @@
-"""Bulk actions on SQLite and PostgreSQL: done in chunks, gone on with after a death, undone without overriding anybody."""
+"""Bulk actions on both databases: done in chunks, gone on with after a death, undone without overriding anybody."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import insert, update
 
 from esp.adapters.sql.people_bulk import SqlBulks
+from esp.adapters.sql.schema import campaigns, deliveries
+from esp.adapters.sql.withdrawals import withdraw
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
 from esp.model.contact import SubscriptionState
+from esp.model.segment_json import parse_rule, rule_json
+from esp.ports.engagement import Withdrawal
 from esp.ports.people_bulk import Bulk, BulkAction, BulkState, NewBulk, Selection
-from tests.contract.test_people import NOW, World, world
+from tests.contract.test_people import NOW, World, a_campaign, world
 
 __all__ = ["world"]
 
@@ -153,3 +158,37 @@ async def test_who_comes_after_the_question_is_not_touched_and_nobody_elsewhere(
     assert await bulks.count(world.mine, Selection(), 10, NOW) == 2
     assert await bulks.count(world.mine, Selection(tag_id=vip.id), 10, NOW) == 1
     assert await bulks.count(world.other, Selection(), 10, datetime.now(UTC)) == 0
+
+
+async def test_everybody_of_a_segment(world: World) -> None:
+    a = await world.person("a@x.example", None, city="Solo")
+    await world.person("b@x.example", None, city="Medan")
+    vip = await world.people.make_tag(world.mine, "vip")
+    rule = rule_json(parse_rule({
+        "match": "all", "rules": [{"field": "city", "op": "is", "value": "Solo"}]}))
+    bulks = await start(world, BulkAction.ADD_TAG, Selection(rule=rule, zone="Asia/Jakarta"), tag_id=vip.id)
+    assert (await run(bulks)).changed == 1
+    assert set(await world.people.tags_of(world.mine, [a.id])) == {a.id}
+
+
+async def test_who_leaves_by_a_mail_after_a_bulk_action_stays_away_when_it_is_undone(world: World) -> None:
+    news = await world.contacts.create_list(world.mine, "News", "news", "", NOW)
+    a, b = await world.person("a@x.example", news.id), await world.person("b@x.example", news.id)
+    campaign = await a_campaign(world)
+    async with world.database.write() as connection:
+        await connection.execute(update(campaigns).values(include_lists=[news.id]))
+        await connection.execute(insert(deliveries), {
+            "workspace_id": world.mine, "campaign_id": campaign, "contact_id": a.id, "variant_id": 1,
+            "address": a.email, "state": "delivered", "created_at": NOW})
+    bulks = await start(world, BulkAction.UNSUBSCRIBE, Selection(list_id=news.id), list_id=news.id)
+    done = await run(bulks)
+    async with world.database.write() as connection:
+        await withdraw(connection, world.database.dialect, Withdrawal(
+            world.mine, campaign, 1, LATER, "one-click"))
+    await bulks.create_undo(world.mine, done.id, "sri", LATER)
+    undone = await run(bulks, LATER + timedelta(minutes=1))
+    assert (undone.changed, undone.kept) == (1, 1)
+    assert (await world.contacts.subscriptions(world.mine, a.id))[0].state is OFF
+    assert (await world.contacts.subscriptions(world.mine, b.id))[0].state is ON
+    one = await world.contacts.get_list(world.mine, news.id)
+    assert (one.subscribed, one.unsubscribed) == (1, 1)

@@ -23,8 +23,8 @@ __all__ = ["world"]
 async def test_duplicates_are_found_by_mailbox_and_by_person(world: World) -> None:
     emails = ("a.n.i@gmail.com", "ani+shop@googlemail.com", "ani@gmail.com", "ani@x.example", "budi@gmail.com")
     ids = [(await world.person(email)).id for email in emails]
-    same = [(await world.person(f"{x}@y.example", None, first_name="Ani", last_name="Putri", birth_date="1990-01-02")).id
-            for x in "ab"]
+    putri = {"first_name": "Ani", "last_name": "Putri", "birth_date": "1990-01-02"}
+    same = [(await world.person(f"{x}@y.example", None, **putri)).id for x in "ab"]
     await world.person("c@y.example", None, first_name="Ani", last_name="Putri")
     it = SqlHygiene(world.database)
     found = await it.duplicates(world.mine, Finding.SAME_ADDRESS, ("", 0), 10)

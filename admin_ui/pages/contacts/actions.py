@@ -14,6 +14,8 @@ from admin_ui.words import _
 from esp.errors import InputError
 from esp.flows import bulk
 from esp.flows.bulk import MOST_COUNTED, MOST_IDS
+from esp.flows.segments import resolved
+from esp.model.segment_json import rule_json
 from esp.ports.people_bulk import OVER, Bulk, BulkAction, Selection
 
 routes: Final = Routes()
@@ -23,9 +25,18 @@ _PAGE: Final = 50
 
 @routes.get("/contacts/bulk")
 async def everybody_who_matches(page: Page) -> web.Response:
-    """What to do with all whom the filters find, however many."""
+    """What to do with all whom the filters or a segment find, however many."""
+    if is_key(page.query("segment")):
+        return await _choose(page, *await _segment(page, int(page.query("segment"))))
     filters = await read_filters(page)
     return await _choose(page, filters.selection(), filters.address("/contacts"))
+
+
+async def _segment(page: Page, segment_id: int) -> tuple[Selection, str]:
+    segment = await page.app.store.segments.get(page.workspace_id, segment_id)
+    rule = await resolved(page.app, page.workspace_id, segment.rule, segment.id)
+    zone = page.session.workspace.time_zone
+    return Selection(rule=rule_json(rule), zone=zone), f"/segments/{segment.id}"
 
 
 @routes.post("/contacts/bulk")

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from admin_ui.page import Page
 from admin_ui.words import _
 from esp.errors import InputError
 from esp.flows.bulk import MOST_IDS
 from esp.model.contact import SubscriptionState
+from esp.model.segment_json import parse_rule, rule_json
 from esp.ports.contacts import STANDARD_FIELDS, ContactList
 from esp.ports.people import Tag
 from esp.ports.people_bulk import Selection
@@ -70,7 +72,7 @@ def unpack(text: str) -> Selection:
     """A selection that a form brought back; raises InputError for what no page of ours wrote."""
     try:
         return _checked(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError, InputError):
         raise InputError(_("This selection cannot be read any more. Choose the people again.")) from None
 
 
@@ -79,10 +81,12 @@ def _checked(data: Mapping[str, Any]) -> Selection:
     if len(ids) > MOST_IDS:
         raise ValueError("too many")
     report_id, finding = data.get("report_id"), str(data.get("finding", ""))
+    rule = rule_json(parse_rule(data["rule"])) if data.get("rule") is not None else None
     return Selection(
         tuple(ids), str(data.get("query", ""))[:_LONGEST_QUERY], _maybe(data.get("list_id")),
         _maybe(data.get("tag_id")), SubscriptionState(data["state"]) if data.get("state") else None,
-        report_id=_maybe(report_id), finding=Finding(finding).value if finding else "")
+        rule=rule, zone=ZoneInfo(str(data.get("zone") or "UTC")).key if rule else "", report_id=_maybe(report_id),
+        finding=Finding(finding).value if finding else "")
 
 
 def _number(value: object) -> int:

@@ -55,7 +55,8 @@ class SqlBulks:
         """See ``Bulks.addresses``."""
         async with self._database.read() as connection:
             found = await connection.execute(
-                select(contacts.c.id).where(*selected(selection, workspace_id, now), contacts.c.id > after_id)
+                select(contacts.c.id)
+                .where(*selected(selection, workspace_id, now, each=True), contacts.c.id > after_id)
                 .order_by(contacts.c.id).limit(limit))
             return list(found.scalars())
 
@@ -157,7 +158,8 @@ class SqlBulks:
             async with self._database.read() as connection:
                 found = await connection.execute(
                     select(contacts.c.id)
-                    .where(*selected(claimed.selection, claimed.workspace_id, now), contacts.c.id > claimed.cursor,
+                    .where(*selected(claimed.selection, claimed.workspace_id, now, each=True),
+                           contacts.c.id > claimed.cursor,
                            contacts.c.id <= claimed.until)
                     .order_by(contacts.c.id).limit(limit))
                 ids = list(found.scalars())

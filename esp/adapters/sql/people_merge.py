@@ -13,23 +13,29 @@ from esp.adapters.sql.schema import (
     consents,
     contact_changes,
     contact_notes,
+    contact_preferences,
     contact_redirects,
     contact_tags,
+    contact_topics,
     contacts,
     deliveries,
+    digest_items,
     events,
     hygiene_findings,
+    segment_members,
     subscriptions,
     suppressions,
 )
 from esp.adapters.sql.upsert import add_to_counters, insert_for, lock_list, search_keys
 from esp.errors import ConflictError, NotFoundError
 from esp.model.contact import SubscriptionState, SuppressionReason
+from esp.model.preference import Frequency
 from esp.ports.contacts import STANDARD_FIELDS
 from esp.ports.people import Merge
 
 # The further on, the less may be sent.
 _STRICTNESS: Final = (SubscriptionState.SUBSCRIBED, SubscriptionState.PENDING, SubscriptionState.UNSUBSCRIBED)
+_RAREST_LAST: Final = (Frequency.EACH, Frequency.DAILY, Frequency.WEEKLY, Frequency.NONE)
 # A bounce says something about an address; the others say what the person wants.
 _WISHES: Final = tuple(reason.value for reason in SuppressionReason if reason is not SuppressionReason.HARD_BOUNCE)
 
@@ -52,6 +58,7 @@ async def merge_contacts(
     stays, goes = max(merge.kept, merge.gone), min(merge.kept, merge.gone)
     await _merge_subscriptions(connection, workspace_id, stays, goes, now)
     await _merge_suppressions(connection, workspace_id, kept.email_key, gone.email_key, now)
+    await _merge_preferences(connection, stays, goes)
     await _move(connection, dialect, workspace_id, stays, goes)
     await connection.execute(delete(contacts).where(contacts.c.id == goes))
     first, last = (merge.standard.get(name, getattr(kept, name)) for name in ("first_name", "last_name"))
@@ -130,15 +137,49 @@ async def _merge_suppressions(
         await connection.execute(insert(suppressions), copied)
 
 
+async def _merge_preferences(connection: AsyncConnection, stays: int, goes: int) -> None:
+    """The rarer of two frequencies, the longer of two pauses, and no tracking where either said so."""
+    of = contact_preferences.c
+    found = await connection.execute(select(contact_preferences).where(of.contact_id.in_((stays, goes))))
+    said = list(found)
+    if any(row.contact_id == goes for row in said):
+        pauses = [row.paused_until for row in said if row.paused_until is not None]
+        wish = {
+            "frequency": max((row.frequency for row in said), key=_rarity),
+            "changed_at": max(row.changed_at for row in said),
+            "paused_until": max(pauses, default=None), "tracking_off": any(row.tracking_off for row in said)}
+        await connection.execute(delete(contact_preferences).where(of.contact_id.in_((stays, goes))))
+        await connection.execute(insert(contact_preferences), {
+            "contact_id": stays, "workspace_id": said[0].workspace_id, **wish})
+    on = contact_topics.c
+    topics: dict[int, list[str]] = {}
+    found = await connection.execute(select(contact_topics).where(on.contact_id.in_((stays, goes))))
+    rows = list(found)
+    for row in rows:
+        topics.setdefault(row.topic_id, []).append(row.frequency)
+    if rows:
+        await connection.execute(delete(contact_topics).where(on.contact_id.in_((stays, goes))))
+        await connection.execute(insert(contact_topics), [
+            {"contact_id": stays, "topic_id": topic_id, "workspace_id": rows[0].workspace_id,
+             "frequency": max(words, key=_rarity)} for topic_id, words in topics.items()])
+
+
+def _rarity(frequency: str) -> int:
+    return _RAREST_LAST.index(Frequency(frequency))
+
+
 async def _move(connection: AsyncConnection, dialect: str, workspace_id: int, kept: int, gone: int) -> None:
     """Everything that hangs on the contact. Where both got one campaign, the second delivery keeps the old number,
     which ``contact_redirects`` leads back to this person."""
-    for table in (consents, events, contact_notes, contact_changes, contact_redirects):
+    for table in (consents, events, contact_notes, contact_changes, contact_redirects, digest_items):
         await connection.execute(
             update(table).where(table.c.contact_id == gone, table.c.workspace_id == workspace_id)
             .values(contact_id=kept))
     theirs = deliveries.alias()
     await _move_free(connection, deliveries, deliveries.c.campaign_id, theirs, theirs.c.campaign_id, kept, gone)
+    there = segment_members.alias()
+    await _move_free(
+        connection, segment_members, segment_members.c.snapshot_id, there, there.c.snapshot_id, kept, gone)
     done = bulk_changes.alias()
     await _move_free(connection, bulk_changes, bulk_changes.c.bulk_id, done, done.c.bulk_id, kept, gone)
     await connection.execute(delete(bulk_changes).where(bulk_changes.c.contact_id == gone))

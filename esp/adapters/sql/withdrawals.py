@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.digests import lists_of_digest
@@ -131,7 +131,29 @@ async def _leave(
         await _count(connection, list_id, subscribed=-int(states.get(list_id) == _ON), unsubscribed=1)
     if left:
         await _testify(connection, withdrawal, contact_id, left, _OFF)
+    else:
+        await _confirm_leaving(connection, withdrawal, contact_id, list(states))
     return bool(left)
+
+
+async def _confirm_leaving(
+    connection: AsyncConnection, withdrawal: Withdrawal, contact_id: int, list_ids: Sequence[int]
+) -> None:
+    """Where the team took the person off with many others, their own word is kept too: no undo takes that back."""
+    of, it = subscriptions.c, consents.c
+    rows = await connection.execute(
+        select(of.list_id).where(
+            of.contact_id == contact_id, of.list_id.in_(list_ids), of.state == _OFF,
+            exists().where(it.contact_id == of.contact_id, it.list_id == of.list_id, it.at == of.changed_at,
+                           it.source.like("bulk:%")))
+    )
+    ours = sorted(set(rows.scalars()))
+    if ours:
+        await connection.execute(
+            update(subscriptions).where(of.contact_id == contact_id, of.list_id.in_(ours))
+            .values(changed_at=withdrawal.at)
+        )
+        await _testify(connection, withdrawal, contact_id, ours, _OFF)
 
 
 async def _lock_lists(connection: AsyncConnection, workspace_id: int, list_ids: Sequence[int]) -> None:
