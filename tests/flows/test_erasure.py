@@ -110,7 +110,7 @@ async def leave_traces(app: App, sending: Sending, database: Database) -> Contac
     for name, text in {
         "imports/x.csv": f"email,name\r\nbudi@b.example,Budi\r\n{ADDRESS},{NAME} V\r\nani@a.example,Ani\r\n",
         "exports/all.jsonl": f'{{"email":"{KEY}","name":"{NAME}"}}\n{{"email":"budi@b.example"}}\n',
-        "outcomes/worker-9.journal": f'{{"reply":"550 <{KEY}> unknown"}}\n',
+        "journal/edge-old.jsonl": f'{{"ua":"550 <{KEY}> unknown"}}\n',
     }.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
