@@ -17,9 +17,10 @@ from esp.adapters.sql.schema import segments
 from esp.flows import segments as flow
 from esp.model.segment import Group
 from esp.model.segment_json import parse_rule, rule_json
+from esp.ports.reports import Metric, PeopleFilter
 from esp.ports.segments import Vocabulary
 from tests.admin_house import House, admin_house
-from tests.campaign_seed import Seed, small
+from tests.campaign_seed import Seed, full, small
 from tests.segment_people import WHOLE_RULES
 
 CITY = {"0.kind": "group", "0.match": "all", "0.0.what": "field:city", "0.0.op": "is", "0.0.value": "bandung"}
@@ -206,3 +207,21 @@ def test_the_builder_shows_every_rule_and_reads_it_back(rule: Group) -> None:
 def _without_never(rule: Group) -> str:
     """At most none and exactly none are both "never"."""
     return json.dumps(rule_json(rule)).replace('"exactly", "times": 0', '"at_most", "times": 0')
+
+
+async def test_every_number_of_a_report_becomes_a_segment(house: House) -> None:
+    seed = await full(house)
+    assert seed.sent is not None
+    browser = await house.logged_in()
+    for metric, count in (("opened", Metric.OPENED), ("clicked", Metric.CLICKED), ("delivered", Metric.DELIVERED)):
+        await browser.get(f"/campaigns/{seed.sent.id}/people?metric={metric}")
+        link = html.unescape(re.findall(r'href="(/segments/new\?[^"]+)"', browser.last)[0])
+        token = await browser.token(link)
+        answer = await browser.post("/segments/new", {"csrf": token, "name": metric, **controls(browser.last),
+                                                      "0.0.campaigns": str(seed.sent.id)})
+        segment_id = int(answer.headers["Location"].rpartition("/")[2])
+        segment = await house.app.store.segments.get(seed.workspace, segment_id)
+        behind = await house.app.store.reports.people(seed.workspace, seed.sent.id, count, PeopleFilter(), 0, 10_000)
+        assert await flow.count(house.app, seed.workspace, segment.rule) == len(behind) > 0
+    await browser.get("/contacts?q=ayu")
+    assert "/segments/new?q=ayu" in browser.last

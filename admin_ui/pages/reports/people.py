@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -13,12 +15,18 @@ from admin_ui.pages.campaigns.shown import DELIVERY_STATES, reason_words
 from admin_ui.pages.reports.definitions import DEFINITIONS
 from admin_ui.words import _
 from esp.errors import NotFoundError
+from esp.model.segment import MAX_TEXT, Doing, Group, MailRule, Match
+from esp.model.segment_json import rule_json
 from esp.ports.campaigns import CampaignDetail
 from esp.ports.reports import Metric, PeopleFilter, Person
 
 routes = Routes()
 _PAGE: Final = 50
 _CHUNK: Final = 1000
+_DID: Final = {
+    Metric.DELIVERED: Doing.DELIVERED, Metric.OPENED: Doing.OPENED, Metric.CLICKED: Doing.CLICKED,
+    Metric.BOUNCED: Doing.BOUNCED, Metric.UNSUBSCRIBED: Doing.UNSUBSCRIBED, Metric.COMPLAINED: Doing.COMPLAINED,
+}
 _HEADS: Final = ("address", "name", "provider", "state", "reason", "reply", "at")
 
 # What a spreadsheet would run instead of show (OWASP, "CSV injection").
@@ -35,11 +43,28 @@ async def people(page: Page) -> web.StreamResponse:
     query = {name: value for name, value in page.request.query.items() if name != "after"}
     definition = DEFINITIONS[metric]
     return page.render(
-        "reports/people.html", campaign=detail.campaign, people=found[:_PAGE], metric=metric, definition=definition,
+        "reports/people.html", segment=await _segment(page, detail, metric, part), campaign=detail.campaign,
+        people=found[:_PAGE], metric=metric, definition=definition,
         parts=_parts(detail, part), states=DELIVERY_STATES, reason_words=reason_words,
         csv=f"/campaigns/{detail.campaign.id}/people.csv?{urlencode(query)}",
         first=f"{here}?{urlencode(query)}" if after else "",
         next=f"{here}?{urlencode({**query, 'after': found[_PAGE - 1].key})}" if len(found) > _PAGE else "")
+
+
+async def _segment(page: Page, detail: CampaignDetail, metric: Metric, part: PeopleFilter) -> str:
+    """Where these people become a segment; empty where no rule says who they are."""
+    did = _DID.get(metric)
+    if did is None or part.provider or part.variant_id is not None or part.reason:
+        return ""
+    rule = MailRule(did, campaigns=(detail.campaign.id,))
+    if part.link_index is not None:
+        urls = await page.app.store.engagement.link_urls(page.workspace_id, detail.campaign.id)
+        if part.link_index not in urls or did is not Doing.CLICKED:
+            return ""
+        rule = replace(rule, link=urls[part.link_index][:MAX_TEXT])
+    text = json.dumps(rule_json(Group(Match.ALL, (rule,))), separators=(",", ":"))
+    name = f"{_(DEFINITIONS[metric].people)}: {detail.campaign.name}"
+    return f"/segments/new?{urlencode({'name': name[:120], 'rule': text})}"
 
 
 async def _asked(page: Page) -> tuple[CampaignDetail, Metric, PeopleFilter]:

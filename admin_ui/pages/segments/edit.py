@@ -13,8 +13,8 @@ from admin_ui.words import _
 from esp.audience.segment_check import rule_problems
 from esp.errors import ConflictError, InputError, TookTooLongError
 from esp.flows import segments as flow
-from esp.model.segment import CUSTOM, FieldOp, FieldRule, Group, ListRule, Match
-from esp.model.segment import STANDARD_TYPES as _STANDARD
+from esp.model.contact import SubscriptionState
+from esp.model.segment import CUSTOM, STANDARD_TYPES, FieldOp, FieldRule, Group, ListRule, Match, Rule, TagRule
 from esp.model.segment_json import parse_rule
 from esp.ports.segments import Segment, Vocabulary
 
@@ -29,21 +29,26 @@ async def new(page: Page) -> web.Response:
 
 
 def _asked_for(page: Page) -> Node:
+    filters: list[Rule] = []
     if text := page.query("q").strip()[:100]:
         names = ("email", "first_name", "last_name")
-        return builder.nodes_of(Group(Match.ALL, (Group(Match.ANY, tuple(
-            FieldRule(name, _STANDARD[name], FieldOp.STARTS_WITH, (text,)) for name in names)), *_on_list(page))))
-    if on_list := _on_list(page):
-        return builder.nodes_of(Group(Match.ALL, on_list))
+        filters.append(Group(Match.ANY, tuple(
+            FieldRule(name, STANDARD_TYPES[name], FieldOp.STARTS_WITH, (text,)) for name in names)))
+    if number := _number(page.query("list")):
+        state = next((one for one in SubscriptionState if one.value == page.query("state")), None)
+        filters.append(ListRule(number, state or SubscriptionState.SUBSCRIBED))
+    if number := _number(page.query("tag")):
+        filters.append(TagRule(number))
+    if filters:
+        return builder.nodes_of(Group(Match.ALL, tuple(filters)))
     try:
         return builder.nodes_of(parse_rule(json.loads(page.query("rule"))))
     except (InputError, ValueError, RecursionError):
         return builder.started()
 
 
-def _on_list(page: Page) -> tuple[ListRule, ...]:
-    text = page.query("list")
-    return (ListRule(int(text)),) if text.isdecimal() and text.isascii() and 0 < len(text) < 16 else ()
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 16 else 0
 
 
 @routes.get(r"/segments/{segment_id:\d+}/edit")
