@@ -25,11 +25,13 @@ MAP: Final = (
     Screen("Home", "/", "house"),
     Screen("Campaigns", "/campaigns", "send"),
     Screen("Audience", "/contacts", "users", within=(
-            "/lists", "/segments", "/imports", "/hygiene", "/suppressions"), children=(
+            "/lists", "/segments", "/imports", "/exports", "/transfers", "/hygiene", "/suppressions"), children=(
         Screen("Contacts", "/contacts", "user"),
         Screen("Lists", "/lists", "list"),
         Screen("Segments", "/segments", "filter"),
         Screen("Import", "/imports", "upload"),
+        Screen("Export", "/exports", "download"),
+        Screen("Transfers", "/transfers", "refresh-cw"),
         Screen("Hygiene", "/hygiene", "shield-check"),
         Screen("Suppressions", "/suppressions", "ban"),
     )),

@@ -9,6 +9,7 @@ from admin_ui.pages import (
     campaigns,
     contacts,
     domains,
+    exports,
     fields,
     guide,
     home,
@@ -24,12 +25,14 @@ from admin_ui.pages import (
     suppressions,
     team,
     topics,
+    transfers,
     workspace,
 )
 
 ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
     *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, archives.routes,
-    list_signup.routes, *segments.ALL, imports.routes, public_pages.routes, domains.routes, topics.routes, team.routes,
+    list_signup.routes, *segments.ALL, imports.routes, exports.routes,
+    transfers.routes, public_pages.routes, domains.routes, topics.routes, team.routes,
     workspace.routes, account.routes,
 )

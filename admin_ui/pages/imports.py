@@ -12,14 +12,27 @@ from admin_ui.page import Page, Routes
 from admin_ui.security import ForeignRequestError, same_token
 from admin_ui.words import _
 from esp.audience.csv_columns import check_mapping
+from esp.audience.csv_status import Standing
 from esp.errors import InputError
 from esp.flows.contacts import create_list
-from esp.flows.imports import Inspection, begin_import, inspect_import, is_over, rejects_csv, store_upload
+from esp.flows.imports import (
+    DryRun,
+    Inspection,
+    begin_import,
+    inspect_import,
+    is_over,
+    rejects_csv,
+    store_upload,
+    try_import,
+)
+from esp.flows.transfers import fetch as fetch_file
 from esp.ports.imports import Import, ImportState
+from esp.ports.transfers import PlaceKind
 
 routes: Final = Routes()
 
 _PIECE: Final = 256 * 1024
+_PATIENCE: Final = 60  # seconds that somebody waits for a page
 _ENCODINGS: Final = {
     "utf-8": "UTF-8", "windows-1252": "Windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 
@@ -34,7 +47,7 @@ async def index(page: Page) -> web.Response:
 
 @routes.get("/imports/new")
 async def new(page: Page) -> web.Response:
-    return page.render("imports/new.html", list_id=page.query("list"), problem="")
+    return page.render("imports/new.html", list_id=page.query("list"), problem="", **_places(page))
 
 
 @routes.post("/imports/new", streams=True)
@@ -57,7 +70,7 @@ async def upload(page: Page) -> web.Response:
             return await _keep(page, part, list_id)
     if not trusted:
         raise ForeignRequestError
-    return page.invalid("imports/new.html", list_id=list_id, problem=_("Choose a file."))
+    return page.invalid("imports/new.html", list_id=list_id, problem=_("Choose a file."), **_places(page))
 
 
 async def _keep(page: Page, part: BodyPartReader, list_id: str) -> web.Response:
@@ -67,8 +80,34 @@ async def _keep(page: Page, part: BodyPartReader, list_id: str) -> web.Response:
         kept = await store_upload(page.app, page.workspace_id, page.session.user.id, part.filename, _pieces(part))
         await inspect_import(page.app, page.workspace_id, kept.id)  # what cannot be read is said here, beside the field
     except InputError as error:
-        return page.invalid("imports/new.html", list_id=list_id, problem=str(error))
+        return page.invalid("imports/new.html", list_id=list_id, problem=str(error), **_places(page))
     return page.redirect(f"/imports/{kept.id}" + (f"?list={list_id}" if list_id.isdigit() else ""))
+
+
+@routes.post("/imports/fetch")
+async def fetch(page: Page) -> web.Response:
+    """A file from an address or from the server's transfer folder, in the place of an upload."""
+    posted = await page.request.post()
+    kind = PlaceKind.FOLDER if posted.get("kind") == "folder" else PlaceKind.URL
+    where = str(posted.get("place", "")).replace("\0", "").strip()[:2000]
+    list_id = str(posted.get("list", ""))
+    try:
+        if not where:
+            raise InputError(_("Say where the file is."))
+        async with asyncio.timeout(_PATIENCE):
+            kept = await fetch_file(page.app, page.workspace_id, page.session.user.id, kind,
+                                    {"url": where, "path": where})
+        await inspect_import(page.app, page.workspace_id, kept.id)
+    except TimeoutError:
+        return page.invalid("imports/new.html", list_id=list_id, problem=_("It took too long to fetch the file. Make a "
+                            "transfer for it, which may take its time."), **_places(page))
+    except InputError as error:
+        return page.invalid("imports/new.html", list_id=list_id, problem=str(error), **_places(page))
+    return page.redirect(f"/imports/{kept.id}" + (f"?list={list_id}" if list_id.isdigit() else ""))
+
+
+def _places(page: Page) -> dict[str, bool]:
+    return {"has_folder": bool(page.app.settings.transfers.folder)}
 
 
 async def _short(part: BodyPartReader) -> str:
@@ -95,17 +134,20 @@ async def show(page: Page) -> web.Response:
 
 async def _mapping(
     page: Page, it: Import, found: Inspection, chosen: Mapping[str, Any] | None = None,
-    error: InputError | None = None,
+    error: InputError | None = None, tried: DryRun | None = None,
 ) -> web.Response:
     """The step in which columns are named: as guessed, or as they were chosen with what is wrong about it."""
     lists = await page.app.store.contacts.lists(page.workspace_id)
     guessed = {f"column-{number}": column.target or column.suggestion for number, column in enumerate(found.columns)}
     # One list is surely meant, none begins with one; among several only the person knows: nothing is chosen.
     usual = "new" if not lists else str(lists[0].id) if len(lists) == 1 else ""
-    start_with = {"list": page.query("list") or usual, "wording": ""}
+    if found.remembered and any(one.id == found.remembered["list_id"] for one in lists):
+        usual = str(found.remembered["list_id"])
+    start_with = {"list": page.query("list") or usual, "wording": "", "standing": str(int(found.standing))}
     choice = start_with | dict(guessed if chosen is None else chosen)
     return page.render(
         "imports/map.html", status=422 if error else 200, it=it, found=found, lists=lists, choice=choice,
+        tried=tried, fields=await page.app.store.people.fields(page.workspace_id),
         encoding=_ENCODINGS.get(found.encoding, found.encoding), labels=_labels(),
         problems=error.problems if error else {}, message=str(error) if error else "")
 
@@ -114,7 +156,8 @@ def _labels() -> dict[str, str]:
     return {
         "email": _("E-mail address"), "first_name": _("First name"), "last_name": _("Last name"),
         "full_name": _("Full name"), "city": _("City"), "country": _("Country"), "language": _("Language"),
-        "time_zone": _("Time zone"), "birth_date": _("Birth date"),
+        "time_zone": _("Time zone"), "birth_date": _("Birth date"), "status": _("Status"), "tags": _("Tags"),
+        "attributes": _("Fields as JSON"),
     }
 
 
@@ -126,15 +169,36 @@ async def start(page: Page) -> web.Response:
     found = await inspect_import(page.app, page.workspace_id, it.id)
     posted = {name: str(value).replace("\0", "") for name, value in (await page.request.post()).items()}
     mapping = {column.title: posted.get(f"column-{number}", "") for number, column in enumerate(found.columns)}
+    standing = Standing(int(posted["standing"])) if posted.get("standing") in ("0", "1", "2", "3", "4") \
+        else Standing.JOINS
+    if posted.get("try") == "1":
+        return await _try(page, it, found, posted, mapping, standing)
     try:
         check_mapping([column.title for column in found.columns], mapping)  # before a new list is made for it
         list_id = await _chosen_list(page, it, posted.get("list", ""))
         await begin_import(
             page.app, page.workspace_id, it.id, list_id, mapping, resubscribe=posted.get("resubscribe") == "1",
-            wording=posted.get("wording", "").strip()[:500], actor=page.session.user.email)
+            wording=posted.get("wording", "").strip()[:500], actor=page.session.user.email, standing=standing)
     except InputError as error:
         return await _mapping(page, it, found, posted, error)
     return page.redirect(f"/imports/{it.id}")
+
+
+async def _try(
+    page: Page, it: Import, found: Inspection, posted: Mapping[str, str], mapping: Mapping[str, str],
+    standing: Standing,
+) -> web.Response:
+    """What would come of it, above the same form; nothing is written."""
+    chosen = posted.get("list", "")
+    try:
+        list_id = None
+        if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
+            list_id = (await page.app.store.contacts.get_list(page.workspace_id, int(chosen))).id
+        tried = await try_import(page.app, page.workspace_id, it.id, list_id, mapping,
+                                 resubscribe=posted.get("resubscribe") == "1", standing=standing)
+    except InputError as error:
+        return await _mapping(page, it, found, posted, error)
+    return await _mapping(page, it, found, posted, tried=tried)
 
 
 async def _chosen_list(page: Page, it: Import, choice: str) -> int | None:

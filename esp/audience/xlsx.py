@@ -43,24 +43,26 @@ def check_archive(path: Path) -> None:
 def convert(source: Path, target: Path) -> None:
     """Write the first visible sheet's rows to ``target``. Raises InputError; a half-written target is left behind."""
     check_archive(source)
-    try:
-        book = load_workbook(source, read_only=True, data_only=True, keep_links=False)
-    except MemoryError:
-        raise
-    except Exception:  # what openpyxl raises for a broken file is not bounded
-        raise InputError(_NO_WORKBOOK) from None
-    try:
-        sheet = next((it for it in book.worksheets if getattr(it, "sheet_state", "visible") == "visible"), None)
-        if sheet is None:
-            raise InputError("The workbook has no sheet with rows.")
-        with target.open("w", encoding="utf-8", newline="") as out:
-            _write(sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS + 1), csv.writer(out, lineterminator="\n"))
-    except (InputError, MemoryError, OSError):
-        raise
-    except Exception:
-        raise InputError("The workbook is damaged. Save it again, or save it as CSV (UTF-8).") from None
-    finally:
-        book.close()
+    with source.open("rb") as file:  # by its octets: openpyxl would judge a path by its name
+        try:
+            book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        except MemoryError:
+            raise
+        except Exception:  # what openpyxl raises for a broken file is not bounded
+            raise InputError(_NO_WORKBOOK) from None
+        try:
+            sheet = next((it for it in book.worksheets if getattr(it, "sheet_state", "visible") == "visible"), None)
+            if sheet is None:
+                raise InputError("The workbook has no sheet with rows.")
+            rows = sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS + 1)
+            with target.open("w", encoding="utf-8", newline="") as out:
+                _write(rows, csv.writer(out, lineterminator="\n"))
+        except (InputError, MemoryError, OSError):
+            raise
+        except Exception:
+            raise InputError("The workbook is damaged. Save it again, or save it as CSV (UTF-8).") from None
+        finally:
+            book.close()
 
 
 def _write(rows: Iterable[tuple[Any, ...]], out: Any) -> None:

@@ -53,24 +53,29 @@ def _number(op: str, value: int) -> dict[str, Any]:
     return {"field": "fields.points", "type": "number", "op": op, "value": value}
 
 
+def _group(match: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"match": match, "rules": rules}
+
+
 def _rules(campaign_id: int, list_id: int) -> list[dict[str, Any]]:
     """Twenty rules of the kinds that marketers make; what the rule language does not know is left out and said."""
+    bandung = [_field("city", "is", "Bandung")]
     inside = {"list": list_id, "state": "subscribed"}
     return [
-        {"all": [_field("city", "is", "Bandung")]}, {"all": [_field("country", "is", "ID")]},
-        {"all": [_field("city", "is", "Bandung"), _field("fields.plan", "is", "pro")]},
-        {"any": [_field("fields.plan", "is", "team"), _field("fields.plan", "is", "pro")]},
-        {"all": [_number("greater", 9000)]}, {"all": [_number("less", 50)]},
-        {"all": [_field("first_name", "is", "Siti")]}, {"all": [_field("first_name", "starts_with", "B")]},
-        {"all": [_field("last_name", "is", "Halim"), _field("city", "is", "Solo")]},
-        {"none": [_field("city", "is", "Jakarta")]}, {"all": [_field("birth_date", "not_empty")]},
-        {"all": [_field("fields.f07", "not_empty")]}, {"all": [_field("fields.f11", "is", "v42")]},
-        {"all": [inside]}, {"all": [inside, _field("city", "is", "Medan")]},
-        {"all": [{"did": "opened", "campaigns": [campaign_id]}]},
-        {"all": [{"did": "clicked", "campaigns": [campaign_id]}]},
-        {"all": [{"did": "clicked", "campaigns": [campaign_id]}, _field("fields.plan", "is", "pro")]},
-        {"all": [_field("email", "contains", "mail7.")]},
-        {"any": [_field("city", "is", "Malang"), {"all": [_number("greater", 9900), inside]}]},
+        _group("all", bandung), _group("all", [_field("country", "is", "ID")]),
+        _group("all", [*bandung, _field("fields.plan", "is", "pro")]),
+        _group("any", [_field("fields.plan", "is", "team"), _field("fields.plan", "is", "pro")]),
+        _group("all", [_number("greater", 9000)]), _group("all", [_number("less", 50)]),
+        _group("all", [_field("first_name", "is", "Siti")]), _group("all", [_field("first_name", "starts_with", "B")]),
+        _group("all", [_field("last_name", "is", "Halim"), _field("city", "is", "Solo")]),
+        _group("none", [_field("city", "is", "Jakarta")]), _group("all", [_field("birth_date", "not_empty")]),
+        _group("all", [_field("fields.f07", "not_empty")]), _group("all", [_field("fields.f11", "is", "v42")]),
+        _group("all", [inside]), _group("all", [inside, _field("city", "is", "Medan")]),
+        _group("all", [{"did": "opened", "campaigns": [campaign_id]}]),
+        _group("all", [{"did": "clicked", "campaigns": [campaign_id]}]),
+        _group("all", [{"did": "clicked", "campaigns": [campaign_id]}, _field("fields.plan", "is", "pro")]),
+        _group("all", [_field("email", "contains", "mail7.")]),
+        _group("any", [_field("city", "is", "Malang"), _group("all", [_number("greater", 9900), inside])]),
     ]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from esp.errors import InputError
 
 _ROWS = 1000
+_READS = re.compile(r"\s*(?:--[^\n]*\n\s*)*(?:select|with|values)\b", re.IGNORECASE)
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> bytes:
@@ -59,6 +61,9 @@ async def query_rows(
 
     Raises InputError; the connection's secret is in none of its words.
     """
+    if not _READS.match(query):
+        # A file that may only be read could still be told to open, or make, another one (ATTACH).
+        raise InputError("The query must begin with SELECT or WITH.")
     engine = _engine(url, timeout, address, root)
     taken = 0
     try:

@@ -1,0 +1,78 @@
+"""Exports: asked for, watched while they are written, downloaded."""
+
+from typing import Annotated, Final, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from admin_ui.forms import Form, FormModel
+from admin_ui.page import Page, Routes
+from admin_ui.words import _
+from esp.errors import InputError, NotFoundError
+from esp.flows.exports import begin_export, read_export
+from esp.ports.exports import ExportFormat, ExportKind
+
+routes: Final = Routes()
+
+_SIZE: Final = 50
+
+
+class ExportForm(FormModel):
+    what: ExportKind = ExportKind.CONTACTS
+    format: ExportFormat = ExportFormat.CSV
+    of: Annotated[str, Field(max_length=40, pattern=r"^(all|list-\d{1,18}|segment-\d{1,18})$")] = "all"
+    raw: Literal["", "1"] = ""
+
+
+async def _choices(page: Page) -> list[tuple[str, str]]:
+    lists = await page.app.store.contacts.lists(page.workspace_id)
+    segments = await page.app.store.segments.list(page.workspace_id)
+    return [("all", _("Everybody")),
+            *((f"list-{one.id}", _("List: {name}").format(name=one.name)) for one in lists),
+            *((f"segment-{one.id}", _("Segment: {name}").format(name=one.name)) for one in segments)]
+
+
+@routes.get("/exports")
+async def index(page: Page) -> web.Response:
+    before = page.query("before")
+    found = await page.app.store.exports.page(
+        page.workspace_id, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None, _SIZE)
+    return page.render("exports/index.html", exports=found, before=before, page_size=_SIZE,
+                       busy=any(it.state in ("queued", "running") for it in found))
+
+
+@routes.get("/exports/new")
+async def new(page: Page) -> web.Response:
+    form: Form[ExportForm] = Form.blank(what="contacts", format="csv", of=page.query("of") or "all")
+    return page.render("exports/new.html", form=form, choices=await _choices(page))
+
+
+@routes.post("/exports/new")
+async def create(page: Page) -> web.Response:
+    form = await page.form(ExportForm)
+    if form.data is None:
+        return page.invalid("exports/new.html", form=form, choices=await _choices(page))
+    kind, _dash, number = form.data.of.partition("-")
+    try:
+        await begin_export(
+            page.app, page.workspace_id, page.session.user.id, form.data.what, form.data.format,
+            list_id=int(number) if kind == "list" else None, segment_id=int(number) if kind == "segment" else None,
+            raw=form.data.raw == "1")
+    except (InputError, NotFoundError) as error:
+        form.problems["of"] = str(error)
+        return page.invalid("exports/new.html", form=form, choices=await _choices(page))
+    return page.redirect("/exports", _("The file is being written. You may leave this page."))
+
+
+@routes.get("/exports/{export_id:\\d+}/file")
+async def download(page: Page) -> web.StreamResponse:
+    """The file as it lies on the disk, in pieces."""
+    name, octets = await read_export(page.app, page.workspace_id, page.key("export_id"))
+    kind = "text/csv" if name.endswith(".csv") else "application/jsonl"
+    response = web.StreamResponse(headers={
+        "Content-Type": f"{kind}; charset=utf-8", "Content-Disposition": f'attachment; filename="{name}"'})
+    await response.prepare(page.request)
+    async for piece in octets:
+        await response.write(piece)
+    await response.write_eof()
+    return response

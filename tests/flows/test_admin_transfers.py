@@ -1,0 +1,83 @@
+"""The screens of imports from elsewhere, exports and transfers, over HTTP."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from esp.adapters.sql.database import Database
+from esp.flows.contacts import add_contact, create_list
+from esp.flows.exports import run_exports
+from tests.admin_house import House, admin_house
+from tests.flows.test_admin_pages import upload
+
+
+@pytest.fixture
+async def house(sqlite_database: Database, tmp_path: Path) -> AsyncIterator[House]:
+    async with admin_house(sqlite_database, tmp_path) as house:
+        yield house
+
+
+async def test_an_export_is_asked_for_written_and_downloaded(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    news = await create_list(house.app, 1, "News")
+    await add_contact(house.app, 1, "wulan@mail.example", {"first_name": "=1+1"}, {}, list_ids=[news.id])
+    await browser.get("/exports")
+    assert "No export yet" in browser.last
+    answer = await browser.submit("/exports/new", {"what": "contacts", "format": "csv", "of": f"list-{news.id}"})
+    assert answer.status == 303
+    await browser.get("/exports")
+    assert "<progress" in browser.last
+    assert await run_exports(house.app)
+    await browser.get("/exports")
+    assert "/exports/1/file" in browser.last
+    file = await browser.client.get("/exports/1/file")
+    assert "attachment" in file.headers["Content-Disposition"]
+    assert "wulan@mail.example,'=1+1," in await file.text()
+    assert (await browser.submit("/exports/new", {"of": "segment-99"})).status == 422
+
+
+async def test_a_transfer_is_made_changed_paused_run_and_deleted(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    await browser.get("/transfers")
+    assert "No transfer yet" in browser.last
+    form = {"name": "Shop", "direction": "import", "kind": "s3", "endpoint": "https://s3.example", "bucket": "b",
+            "key": "people.csv", "access_key": "AK", "secret": "canary-hush", "every": "week", "minutes": "60",
+            "at": "07:30", "weekday": "2", "what": "contacts", "format": "csv", "list_id": ""}
+    assert (await browser.submit("/transfers/new", {**form, "bucket": ""})).status == 422
+    assert "Name the bucket." in browser.last
+    assert "canary-hush" not in browser.last
+    assert (await browser.submit("/transfers/new", form)).status == 303
+    for path in ("/transfers", "/transfers/1", "/transfers/1/edit"):
+        await browser.get(path)
+        assert "Shop" in browser.last
+        assert "canary-hush" not in browser.last
+    changed = {**form, "name": "Shop 2", "secret": ""}
+    assert (await browser.submit("/transfers/1/edit", changed)).status == 303
+    kept = await house.app.store.transfers.get(1, 1)
+    assert (kept.name, kept.secret) == ("Shop 2", "canary-hush")
+    for what in ("run", "pause", "pause", "delete"):
+        assert (await browser.submit(f"/transfers/1/{what}", {}, page="/transfers/1")).status == 303
+    assert (await browser.get("/transfers/1")).status == 404
+
+
+async def test_a_dry_run_stands_above_the_same_form(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    where = await upload(browser, "people.csv", b"email,city\na@mail.example,Solo\nnobody,x\n")
+    form = {"column-0": "email", "column-1": "city", "list": "none", "try": "1"}
+    answer = await browser.submit(f"{where}/start", form, page=where)
+    assert answer.status == 200
+    assert "What would happen" in browser.last
+    assert "a@mail.example" in browser.last
+    assert (await house.app.store.contacts.search(1)).contacts == ()
+
+
+async def test_nothing_is_fetched_from_the_inside(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    for place in ("http://127.0.0.1/x.csv", ""):
+        answer = await browser.submit("/imports/fetch", {"kind": "url", "place": place}, page="/imports/new")
+        assert answer.status in (422, 502, 503)
