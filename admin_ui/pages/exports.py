@@ -1,10 +1,13 @@
 """Exports: asked for, watched while they are written, downloaded."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Final, Literal
 
 from aiohttp import web
 from pydantic import Field
 
+from admin_ui import live
 from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.words import _
@@ -39,6 +42,21 @@ async def index(page: Page) -> web.Response:
         page.workspace_id, int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None, _SIZE)
     return page.render("exports/index.html", exports=found, before=before, page_size=_SIZE,
                        busy=any(it.state in ("queued", "running") for it in found))
+
+
+@routes.get("/exports/live")
+async def watch(page: Page) -> web.StreamResponse:
+    """The newest exports while one of them is being written. Leaving the page does not stop anything."""
+
+    async def fragments() -> AsyncIterator[str]:
+        while True:
+            found = await page.app.store.exports.page(page.workspace_id, None, _SIZE)
+            yield page.html("exports/table.html", exports=found)
+            if not any(it.state in ("queued", "running") for it in found):
+                return
+            await asyncio.sleep(0.5)
+
+    return await live.stream(page, fragments())
 
 
 @routes.get("/exports/new")

@@ -34,9 +34,7 @@ _KEYS: Final[dict[str, str]] = {}
 
 
 def clean(cell: str) -> str:
-    """The cell as one line without blanks around it, nor the apostrophe that kept it from being a formula."""
-    if cell[:1] == "'":
-        cell = rearm(cell)
+    """The cell as one line without blanks around it."""
     if cell.isprintable() and "  " not in cell:
         return cell.strip()
     return _BREAKS.sub(" ", cell).strip()
@@ -95,7 +93,7 @@ class Columns:
                 full_name = _standard(target, cell) or full_name
             elif target == ATTRIBUTES:
                 self._attributes(cell, fields)
-            elif value := clean(cell):
+            elif value := clean(rearm(cell) if cell[0] == "'" else cell):
                 if target == STATUS:
                     standing = read_status(value)
                 elif target == TAGS:
@@ -174,7 +172,7 @@ def _key(text: str) -> str:
 def _standard(target: str, cell: str) -> str:
     if "\0" in cell:
         raise ValueError("The row holds a NUL character, which is no text.")
-    value = clean(cell)
+    value = clean(rearm(cell))
     if len(value) > _MAX_STANDARD:
         raise ValueError(f"The {target.replace('_', ' ')} is longer than {_MAX_STANDARD} characters.")
     return read_date(value) if value and target == "birth_date" else value
