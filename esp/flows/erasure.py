@@ -72,6 +72,11 @@ async def erased_among(app: App, workspace_id: int, email_keys: Sequence[str]) -
     return frozenset(by_digest[one] for one in await app.store.erasure.known(workspace_id, tuple(by_digest)))
 
 
+async def forgive(app: App, workspace_id: int, email_key: str) -> bool:
+    """The owner of an erased address came back and confirmed it: they are written to again. False where none was."""
+    return await app.store.erasure.forgive(workspace_id, address_digest(app, workspace_id, email_key))
+
+
 async def erase(app: App, workspace_id: int, email: str) -> Erased:
     """Erase whoever has the address, contact or not. Raises AddressError (a ValueError) where it is none."""
     address = parse_address(email)

@@ -15,6 +15,7 @@ import structlog
 
 from esp.app import App
 from esp.audience.permission import fold_address, network_of
+from esp.flows.erasure import forgive
 from esp.flows.providers import providers_of
 from esp.flows.signup_letters import Letterhead, answer, confirmation, consent_wording, welcome
 from esp.model.contact import SubscriptionState
@@ -288,6 +289,8 @@ async def confirm(app: App, claims: Claims, list_ids: Collection[int] | None, wi
     done = await app.store.signups.apply(
         signup, _contact(signup, standing, fields), [one.id for one in chosen], witness, SignupState.CONFIRMED, mails,
         now)
+    if done and signup.action is SignupAction.SUBSCRIBE:
+        await forgive(app, signup.workspace_id, signup.email_key)
     if not done:  # somebody pressed twice, or added a list at this very moment
         again = await app.store.signups.signup(signup.workspace_id, signup.id)
         return Confirmed.AGAIN if again and again.state is SignupState.CONFIRMED else Confirmed.OVER

@@ -1,4 +1,4 @@
-"""What recipients choose: topics, frequency, pauses; digests; the archive of what was sent; who had their data erased."""
+"""What recipients choose: topics, frequency, pauses; digests; archives; who had their data erased."""
 
 import sqlalchemy as sa
 from alembic import op
