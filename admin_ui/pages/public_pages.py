@@ -183,16 +183,16 @@ async def upload(page: Page) -> web.Response:
 
 async def _read_logo(page: Page) -> Logo:
     """The uploaded picture; the form's token comes first, as in the form."""
-    token = ""
+    ours = False
     async for part in await page.request.multipart():
-        if not isinstance(part, BodyPartReader):
-            raise InputError(_("Choose a picture."))
-        if part.name == "csrf":
-            token = (await part.read_chunk()).decode("ascii", "replace")[:200]
-        elif part.name == "logo":
-            if not same_token(token, page.csrf):
-                raise ForeignRequestError
+        if isinstance(part, BodyPartReader) and part.name == "csrf":
+            ours = same_token((await part.read_chunk()).decode("ascii", "replace")[:200], page.csrf)
+        elif not ours:
+            break
+        elif isinstance(part, BodyPartReader) and part.name == "logo":
             return await _picture(part)
+    if not ours:
+        raise ForeignRequestError
     raise InputError(_("Choose a picture."))
 
 

@@ -191,7 +191,7 @@ class Signups(Protocol):
         ...
 
     async def public_pages(self, workspace_id: int) -> PublicPages:
-        """The workspace's; made with a handle of its name when first asked for."""
+        """The workspace's; with a handle proposed from its name until any of its pages is saved or made public."""
         ...
 
     async def save_public_pages(self, pages: PublicPages) -> None:

@@ -101,6 +101,8 @@ class SqlSignupPages:
             )).all()
             if (signup.command or found) in {_public_list(row).command for row in others}:
                 raise ConflictError("Another list has this command address already; choose another one.")
+            if signup.public:
+                await self._settle(connection, workspace_id)
             statement = insert_for(self._database.dialect, list_signups)
             await connection.execute(
                 statement.values(list_id=signup.list_id, **values)
@@ -128,35 +130,26 @@ class SqlSignupPages:
         query = _with_workspace().where(public_pages.c.workspace_id == workspace_id)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            async with self._database.write() as connection:
-                await self._first_handle(connection, workspace_id)
-                row = (await connection.execute(query)).one()
-        return _pages_of(row)
+            if row is not None:
+                return _pages_of(row)
+            name, address, handle = await _proposal(connection, workspace_id)
+            return PublicPages(workspace_id, handle, name, address)
 
-    async def _first_handle(self, connection: AsyncConnection, workspace_id: int) -> None:
-        """Give a workspace its handle, made of its name; a number behind it where it is taken."""
-        name = (await connection.execute(
-            select(workspaces.c.name).where(workspaces.c.id == workspace_id)
-        )).scalar_one_or_none()
-        if name is None:
-            raise NotFoundError("There is no such workspace.")
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-        wanted = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "news"
-        for number in range(1, _HANDLES_TRIED):
-            statement = insert_for(self._database.dialect, public_pages).on_conflict_do_nothing()
-            made = await connection.execute(statement.values(
-                workspace_id=workspace_id, handle=wanted if number == 1 else f"{wanted}-{number}"))
-            if made.rowcount == 1 or (await connection.execute(
-                select(public_pages.c.handle).where(public_pages.c.workspace_id == workspace_id)
-            )).scalar_one_or_none() is not None:
-                return
-        raise ConflictError("A hundred workspaces of this name have pages already.")
+    async def _settle(self, connection: AsyncConnection, workspace_id: int) -> None:
+        """Give the workspace the handle that was proposed so far, the first time that anything of its pages is kept."""
+        found = await connection.execute(
+            select(public_pages.c.handle).where(public_pages.c.workspace_id == workspace_id))
+        if found.scalar_one_or_none() is None:
+            _name, _address, handle = await _proposal(connection, workspace_id)
+            await connection.execute(
+                insert_for(self._database.dialect, public_pages)
+                .on_conflict_do_nothing(index_elements=[public_pages.c.workspace_id])
+                .values(workspace_id=workspace_id, handle=handle))
 
     async def save_public_pages(self, pages: PublicPages) -> None:
-        await self.public_pages(pages.workspace_id)
         try:
             async with self._database.write() as connection:
+                await self._settle(connection, pages.workspace_id)
                 await connection.execute(
                     update(public_pages).where(public_pages.c.workspace_id == pages.workspace_id).values(
                         handle=pages.handle, accent=pages.accent, origins=list(pages.origins), indexed=pages.indexed,
@@ -166,12 +159,12 @@ class SqlSignupPages:
             raise ConflictError(f"Another workspace uses the address {pages.handle}; choose another one.") from None
 
     async def save_logo(self, workspace_id: int, logo: Logo | None) -> None:
-        await self.public_pages(workspace_id)
         values: dict[str, Any] = {"logo": None, "logo_type": "", "logo_hash": ""}
         if logo is not None:
             values = {"logo": logo.octets, "logo_type": logo.media_type,
                       "logo_hash": sha256(logo.octets).hexdigest()[:16]}
         async with self._database.write() as connection:
+            await self._settle(connection, workspace_id)
             await connection.execute(
                 update(public_pages).where(public_pages.c.workspace_id == workspace_id).values(**values))
 
@@ -262,6 +255,21 @@ async def _page(
     chosen = {one.id: one for one in found}
     return SignupPage(row.id, row.handle, row.title, row.intro, row.language,
                       tuple(chosen[list_id] for list_id in row.list_ids if list_id in chosen))
+
+
+async def _proposal(connection: AsyncConnection, workspace_id: int) -> tuple[str, str, str]:
+    """The workspace's name and postal address, and a free handle made of the name; a number behind it where taken."""
+    row = (await connection.execute(
+        select(workspaces.c.name, workspaces.c.postal_address).where(workspaces.c.id == workspace_id)
+    )).one_or_none()
+    if row is None:
+        raise NotFoundError("There is no such workspace.")
+    plain = unicodedata.normalize("NFKD", row.name).encode("ascii", "ignore").decode().lower()
+    wanted = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "news"
+    names = [wanted, *(f"{wanted}-{number}" for number in range(2, _HANDLES_TRIED))]
+    taken = set((await connection.execute(
+        select(public_pages.c.handle).where(public_pages.c.handle.in_(names)))).scalars())
+    return row.name, row.postal_address, next((name for name in names if name not in taken), f"w{workspace_id}")
 
 
 async def _own_domain(connection: AsyncConnection, workspace_id: int, domain_id: int) -> None:
