@@ -26,7 +26,9 @@ class Refusals:
         rows = await self._app.store.outbox.load(self._batch, self._clock.now())
         self._refused = {row.delivery_id: row.refused for row in rows if row.refused}
         # However an address came back into the house, whoever had it erased is not written to again.
-        gone = await erased_among(self._app, self._batch.workspace_id, [row.email_key for row in rows])
+        # Single messages are answers to what a person asks us now, so they go to those too.
+        keys = [row.email_key for row in rows if not row.raw]
+        gone = await erased_among(self._app, self._batch.workspace_id, keys)
         self._erased = frozenset(row.delivery_id for row in rows if row.email_key in gone)
         return rows
 
