@@ -215,7 +215,7 @@ async def test_suppressions_by_hand_by_file_and_back(house: House) -> None:
     await browser.get("/suppressions/changes")
     assert "Removed" in browser.last
     assert "sri@melati.example" in browser.last
-    assert (await browser.get("/suppressions?after=x")).status == 400
+    assert (await browser.get("/suppressions?after=x")).status == 422
 
 
 async def test_the_report_finds_what_is_wrong_and_the_step_is_undone(house: House) -> None:
