@@ -46,8 +46,10 @@ class Shown:
 
     def sentence(self, rule: Group, most: int = 200) -> str:
         """The conditions in one line, for a list of segments."""
-        texts = [text for at, text in self.lines(rule) if at]
-        text = "; ".join(texts)
+        text = ""
+        for at, words in self.lines(rule):
+            if at:
+                text += ("" if not text else " " if text.endswith(":") else "; ") + words
         return text if len(text) <= most else text[:most].rstrip() + "…"
 
     def matches(self) -> list[Choice]:

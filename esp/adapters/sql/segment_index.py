@@ -44,6 +44,9 @@ async def make_indexes(database: Database, rule: Rule) -> int:
         for name in sorted(missing):
             async with database.write() as connection:
                 await connection.exec_driver_sql(_statement(connection, name, wanted[name], ""))
+                # A sample of it, or the planner guesses what the index holds.
+                await connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+                await connection.exec_driver_sql(f"ANALYZE {name}")
         return len(missing)
     async with database.read() as connection:
         # Half-made ones, after a crash, are invalid: they go first, or they would count as being there.
