@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -80,8 +81,9 @@ async def query_rows(
                 yield data
     except TimeoutError:
         raise InputError("The query took too long and was stopped.") from None
-    except (SQLAlchemyError, OSError, ValueError) as error:
-        reason = str(getattr(error, "orig", None) or "no connection").split("\n", 1)[0][:300]
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+        known = isinstance(error, asyncpg.PostgresError)
+        reason = str(error if known else getattr(error, "orig", None) or "no connection").split("\n", 1)[0][:300]
         raise InputError(f"The query failed: {reason.rpartition('>: ')[2]}") from None
     finally:
         await engine.dispose()
