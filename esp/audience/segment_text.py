@@ -116,8 +116,8 @@ HEADS: Final[Mapping[Match, str]] = {
 ALL_WORDS: Final = tuple(dict.fromkeys((
     *STANDARD_LABELS.values(), *OP_WORDS.values(), ANNIVERSARY_TODAY, YES, NO, *WHEN_WORDS.values(),
     *LIST_WORDS.values(), *NUMBERED_WORDS.values(), *SUPPRESSED_WORDS.values(), *ONCE_WORDS.values(),
-    *NEVER_WORDS.values(), ANY_MAIL, *MAILS_WORDS.values(), OF_CAMPAIGNS, CLICKED_LINK, NOT_CLICKED_LINK, MACHINES_WORDS, GONE, OR,
-    *HEADS.values(),
+    *NEVER_WORDS.values(), ANY_MAIL, *MAILS_WORDS.values(), OF_CAMPAIGNS, CLICKED_LINK, NOT_CLICKED_LINK,
+    MACHINES_WORDS, GONE, OR, *HEADS.values(),
 )))
 
 

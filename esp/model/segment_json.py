@@ -62,7 +62,8 @@ def parse_rule(data: object) -> Group:
         raise InputError("The rule cannot be used.", {"rule": "Expected an object with match and rules."})
     version = data.get("version", VERSION)
     if version != VERSION or isinstance(version, bool):
-        raise InputError("The rule cannot be used.", {"version": f"Only version {VERSION} is known here."})
+        words = f"Only version {VERSION} is known here."
+        raise InputError(f"The rule cannot be used. version: {words}", {"version": words})
     rule = reader.rule({key: value for key, value in data.items() if key != "version"}, "", 0)
     if not isinstance(rule, Group):
         rule = Group(Match.ALL, (rule,)) if rule else Group(Match.ALL, ())
