@@ -16,6 +16,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from esp.adapters.sql.outside import query_rows
 from esp.errors import InputError
@@ -152,7 +153,8 @@ class OutsidePlaces:
                 for hop in range(redirects + 1):
                     await self._check(url)
                     # The secret is for the host it was given for, not for whom that one sends us to.
-                    async with session.get(url, headers=headers if hop == 0 else {}, allow_redirects=False) as answer:
+                    known = headers if hop == 0 else {}
+                    async with session.get(_exact(url), headers=known, allow_redirects=False) as answer:
                         if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                             url = urljoin(url, answer.headers["Location"])
                             continue
@@ -179,7 +181,7 @@ class OutsidePlaces:
         size = str((await asyncio.to_thread(file.stat)).st_size)
         try:
             async with self._session() as session, session.put(
-                url, data=self._file(file), headers={**headers, "Content-Length": size}, allow_redirects=False,
+                _exact(url), data=self._file(file), headers={**headers, "Content-Length": size}, allow_redirects=False,
             ) as answer:
                 if answer.status not in (200, 201, 202, 204):
                     raise InputError(f"The other side answered {answer.status}.")
@@ -249,6 +251,11 @@ class OutsidePlaces:
             return ""
         found = await checked_addresses(parts.hostname, parts.port or 5432, self._bounds.allow_private_addresses)
         return found[0][1]
+
+
+def _exact(url: str) -> URL:
+    """The address as it was written where it is quoted already: a signature holds for these octets and no others."""
+    return URL(url, encoded="%" in url)
 
 
 def _said(error: BaseException) -> str:
