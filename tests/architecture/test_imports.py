@@ -42,6 +42,7 @@ HOMES = {
     "rich": ("esp/cli/",),
     "mrml": ("esp/compose/",),
     "css_inline": ("esp/compose/",),
+    "openpyxl": ("esp/audience/xlsx.py",),
     "argon2": ("admin_ui/", "esp/flows/accounts.py"),
 }
 
