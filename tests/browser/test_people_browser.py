@@ -1,7 +1,6 @@
 """The people's screens in a real browser: by keyboard, without script, and on every screen size."""
 
 import os
-import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,7 +42,6 @@ async def test_people_are_chosen_by_keyboard_tagged_and_it_is_undone(chromium: B
     await page.focus("#q")
     await page.keyboard.type("ani")
     await expect(page.locator("tbody tr")).to_have_count(2)
-    await expect(page).to_have_url(re.compile("q=ani"))
     await page.focus("[data-select-all]")
     await page.keyboard.press("Space")
     await expect(page.locator("[data-bulk-count]")).to_have_text("2")

@@ -63,7 +63,17 @@ async def _choose(
     return page.render(
         "contacts/bulk.html", status=status, selection=pack(selection), count=count, most=MOST_COUNTED, people=people,
         lists=await store.contacts.lists(page.workspace_id), tags=await store.people.tags(page.workspace_id),
-        back=back, form=form or Form.blank(**_proposed(selection)), finding=selection.finding)
+        back=back, form=form or Form.blank(**_proposed(selection)), finding=selection.finding,
+        export_of=_exportable(selection, back))
+
+
+def _exportable(selection: Selection, back: str) -> str:
+    """What the export of files calls these people; empty where it has no word for them."""
+    if selection.rule is not None:
+        return f"segment-{back.rpartition('/')[2]}"
+    if selection.ids or selection.query or selection.tag_id or selection.state or selection.finding:
+        return ""
+    return f"list-{selection.list_id}" if selection.list_id else "all"
 
 
 def _proposed(selection: Selection) -> dict[str, str]:
