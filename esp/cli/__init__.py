@@ -5,7 +5,9 @@ import typer
 from esp.cli import (
     bench,
     bench_audience,
+    bench_science,
     campaign,
+    classify,
     contacts,
     demo,
     domain,
@@ -28,9 +30,11 @@ app = typer.Typer(
 )
 app.command("serve")(serve.command)
 app.command("demo")(demo.command)
+app.command("classify")(classify.command)
 app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
 bench.app.command("audience")(bench_audience.command)
+bench.app.command("decay")(bench_science.decay)
 app.add_typer(user.app, name="user")
 app.add_typer(domain.app, name="domain")
 app.add_typer(lists.app, name="list")
