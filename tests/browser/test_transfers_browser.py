@@ -34,7 +34,7 @@ async def test_a_file_is_tried_and_exports_and_transfers_are_made(
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
     file = tmp_path / "people.csv"
-    file.write_text(ROWS)  # noqa: ASYNC240
+    file.write_text(ROWS)
     await page.goto("/imports/new")
     await look("new")
     await page.set_input_files("input[type=file]", file)
