@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from esp.cli.shared import JsonOption, out, print_json
-from tracking.science import decay_trial
+from tracking.science import decay_trial, experiment_trial
 from tracking.science.alive import History, Rates, alive, any_response, expected
 
 
@@ -38,6 +38,40 @@ def decay(
         "contacts": contacts,
         "seed": seed,
         "seconds": round(seconds, 1),
+    }
+    _show(figures, as_json)
+
+
+def experiments(
+    tests: Annotated[int, typer.Option(min=100, help="Simulated tests without a difference.")] = 10_000,
+    recipients: Annotated[int, typer.Option(min=1000, help="Recipients of each of them.")] = 10_000,
+    every: Annotated[int, typer.Option(min=10, help="Recipients between two looks.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the simulation.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate tests with and without a difference, looked at all the time, and a bandit against an equal split."""
+    begun = time.perf_counter()
+    few = max(100, tests // 4)
+    null = {0.05: experiment_trial.looked_at(0.05, 0.05, recipients, every, tests, seed)}
+    null |= {base: experiment_trial.looked_at(base, base, recipients, every, few, seed) for base in (0.005, 0.3)}
+    uneven = experiment_trial.looked_at(0.02, 0.02, recipients, every, few, seed, first_weight=0.1)
+    real = experiment_trial.planned_power(0.05, 0.01, every, few, seed)
+    regret = experiment_trial.regret((0.03, 0.04, 0.05), 10_000, 200, 20, seed)
+    everything = [*null.values(), uneven]
+    figures: dict[str, Any] = {
+        "false_winner_rate": round(max(one.called for one in everything), 4),
+        "power": round(real.right, 4),
+        "planned_power": round(real.right_once, 4),
+        "bandit_regret": round(regret.bandit, 5),
+        "equal_regret": round(regret.equal, 5),
+        "coverage": round(min(one.held for one in (*everything, real)), 4),
+        "false_winner_rates": {str(base): round(one.called, 4) for base, one in null.items()}
+        | {"0.02, split 10 to 90": round(uneven.called, 4)},
+        "tests": tests,
+        "tests_of_each_other_kind": few,
+        "looks_per_test": null[0.05].looks,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - begun, 1),
     }
     _show(figures, as_json)
 
