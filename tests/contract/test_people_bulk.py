@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 
 from esp.adapters.sql.people_bulk import SqlBulks
-from esp.adapters.sql.schema import campaigns, deliveries
+from esp.adapters.sql.schema import campaigns, deliveries, suppressions
 from esp.adapters.sql.withdrawals import withdraw
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
-from esp.model.contact import SubscriptionState
+from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.segment_json import parse_rule, rule_json
 from esp.ports.engagement import Withdrawal
 from esp.ports.people_bulk import Bulk, BulkAction, BulkState, NewBulk, Selection
@@ -110,6 +110,22 @@ async def test_suppressing_and_deleting(world: World) -> None:
     done = await run(bulks)
     assert (done.changed, done.can_be_undone, await bulks.log(world.mine, done.id)) == (2, False, ())
     assert (await world.contacts.get_list(world.mine, news.id)).subscribed == 0
+
+
+async def test_undoing_a_suppression_spares_another_that_has_its_number_now(world: World) -> None:
+    """SQLite gives the highest number once more, and what stands there then may be a complaint."""
+    a = await world.person("a@x.example")
+    bulks = await start(world, BulkAction.SUPPRESS, Selection(ids=(a.id,)), note="asked")
+    done = await run(bulks)
+    (bar,) = await world.contacts.suppressions(world.mine)
+    async with world.database.write() as connection:
+        await connection.execute(delete(suppressions))
+        await connection.execute(insert(suppressions), {
+            "id": bar.id, "workspace_id": world.mine, "email_key": "b@x.example",
+            "reason": SuppressionReason.COMPLAINT.value, "created_at": LATER})
+    await bulks.create_undo(world.mine, done.id, "sri", LATER)
+    assert (await run(bulks, LATER)).kept == 1
+    assert [one.email_key for one in await world.contacts.suppressions(world.mine)] == ["b@x.example"]
 
 
 async def test_an_action_goes_on_where_a_dead_process_stopped_and_only_once(world: World) -> None:

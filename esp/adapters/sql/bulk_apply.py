@@ -69,7 +69,7 @@ async def undo_chunk(
         case BulkAction.SUBSCRIBE | BulkAction.UNSUBSCRIBE:
             return await _restore_subscriptions(connection, bulk, original, before, now)
         case BulkAction.SUPPRESS:
-            return await _allow_again(connection, bulk, before, now)
+            return await _allow_again(connection, bulk, original, before, now)
         case BulkAction.CORRECT_DOMAIN:
             return await _address_back(connection, bulk, before, now)
         case BulkAction.DELETE:
@@ -229,11 +229,16 @@ async def _suppress(connection: AsyncConnection, bulk: Bulk, ids: Sequence[int],
     return Done({contact_id: str(numbers[key]) for key, contact_id in people.items()})
 
 
-async def _allow_again(connection: AsyncConnection, bulk: Bulk, before: Mapping[int, str], now: datetime) -> Done:
+async def _allow_again(
+    connection: AsyncConnection, bulk: Bulk, original: Bulk, before: Mapping[int, str], now: datetime,
+) -> Done:
     of = suppressions.c
     numbers = {int(number): contact_id for contact_id, number in before.items() if number.isdigit()}
     gone = await connection.execute(
-        delete(suppressions).where(of.id.in_(list(numbers)), of.workspace_id == bulk.workspace_id)
+        # SQLite gives a number that was the highest once more: it must still be what the action made.
+        delete(suppressions).where(of.id.in_(list(numbers)), of.workspace_id == bulk.workspace_id,
+                                   of.reason == SuppressionReason.MANUAL.value,
+                                   of.created_at.between(original.created_at, original.finished_at or now))
         .returning(of.id, of.email_key))
     rows = gone.all()
     await _record(connection, bulk, "removed", [row.email_key for row in rows], now)
