@@ -29,7 +29,7 @@ from esp.ports.erasure import Erased
 from esp.ports.preferences import Reader
 from esp.ports.signup import NewMessage
 from esp.render.single import write_message
-from esp.wire.addresses import parse_address
+from esp.wire.addresses import alone, parse_address
 from esp.wire.tokens import Purpose
 
 log = structlog.get_logger()
@@ -41,6 +41,7 @@ _FOLDERS: Final = ("imports", "exports", "transfers", "outcomes", "journal")
 _LINES: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 _PACKED: Final = (".xlsx", ".zip")
 _PRINT_BITS: Final = 32
+_CONTEXT: Final = 8  # octets beside an address that say whether it is part of a longer one
 _WORDS: Final = {
     "en": {
         "subject": "Please confirm: erase my data",
@@ -83,24 +84,24 @@ async def erase(app: App, workspace_id: int, email: str) -> Erased:
     contact = await app.store.contacts.find(workspace_id, address.key)
     if contact is not None:
         return await erase_contact(app, contact)
-    return await _erase(app, workspace_id, None, address.key, [address.text, address.key])
+    return await _erase(app, workspace_id, None, [address.text])
 
 
 async def erase_contact(app: App, contact: Contact) -> Erased:
     """Erase a contact: from the database in one transaction, then from this machine's files."""
-    return await _erase(app, contact.workspace_id, contact.id, contact.email_key, [contact.email, contact.email_key])
+    return await _erase(app, contact.workspace_id, contact.id, [contact.email])
 
 
 async def erase_reader(app: App, reader: Reader) -> Erased:
     """The same for somebody who confirmed it themselves."""
-    return await _erase(app, reader.workspace_id, reader.contact_id, reader.email_key, [reader.email, reader.email_key])
+    return await _erase(app, reader.workspace_id, reader.contact_id, [reader.email])
 
 
-async def _erase(
-    app: App, workspace_id: int, contact_id: int | None, email_key: str, spellings: Sequence[str]
-) -> Erased:
-    digest = address_digest(app, workspace_id, email_key)
-    found = await app.store.erasure.erase(workspace_id, contact_id, email_key, digest, app.clock.now())
+async def _erase(app: App, workspace_id: int, contact_id: int | None, written: Sequence[str]) -> Erased:
+    had = () if contact_id is None else await app.store.erasure.addresses(workspace_id, contact_id)
+    spellings = sorted({form for one in (*written, *had) for form in (one, one.casefold())})
+    digests = {key: address_digest(app, workspace_id, key) for key in {one.casefold() for one in spellings}}
+    found = await app.store.erasure.erase(workspace_id, contact_id, spellings, digests, app.clock.now())
     await asyncio.to_thread(strike_out, app.settings.server.data_dir, spellings)
     log.info("contact erased", workspace=workspace_id, deleted=found.deleted, emptied=found.emptied)
     return found
@@ -172,8 +173,7 @@ async def own_data(app: App, reader: Reader) -> dict[str, object]:
 def strike_out(data_dir: Path, spellings: Sequence[str]) -> int:
     """Overwrite a person's lines in every file that may quote them, octet by octet, so that no offset moves; how many
     files. A packed file that holds the person is removed."""
-    needles = {one.lower().encode() for one in spellings if one}
-    needles |= {one.lower().encode("utf-16-le") for one in spellings if one}
+    needles = _Needles(spellings)
     touched = 0
     for folder in _FOLDERS:
         for path in sorted((data_dir / folder).rglob("*")) if (data_dir / folder).is_dir() else ():
@@ -186,13 +186,30 @@ def strike_out(data_dir: Path, spellings: Sequence[str]) -> int:
     return touched
 
 
+class _Needles:
+    """An address in the octets it may stand as: UTF-8, or UTF-16 as spreadsheets write it."""
+
+    def __init__(self, spellings: Sequence[str]) -> None:
+        self.octets = {one.lower().encode(encoding): encoding
+                       for encoding in ("utf-8", "utf-16-le") for one in spellings if one}
+        self.longest = max(map(len, self.octets), default=0)
+        self._alone = alone(spellings)
+
+    def stands_alone(self, needle: bytes, octets: mmap.mmap, first: int) -> bool:
+        """Whether the needle found at ``first`` is no part of a longer address."""
+        encoding = self.octets[needle]
+        start = max(first - _CONTEXT, 0 if encoding == "utf-8" else first % 2)
+        around = octets[start:first + len(needle) + _CONTEXT]
+        return self._alone.search(around.decode(encoding, "replace")) is not None
+
+
 def _is_packed(path: Path) -> bool:
     with suppress(OSError):
         return zipfile.is_zipfile(path)
     return False
 
 
-def _strike(path: Path, needles: set[bytes], *, whole_line: bool) -> bool:
+def _strike(path: Path, needles: _Needles, *, whole_line: bool) -> bool:
     """Overwrite in place, so that a process that reads or appends to the file goes on as before."""
     try:
         with path.open("r+b") as file:
@@ -204,26 +221,26 @@ def _strike(path: Path, needles: set[bytes], *, whole_line: bool) -> bool:
         return False
 
 
-def _strike_octets(octets: mmap.mmap, needles: set[bytes], whole_line: bool, window: int = 1 << 20) -> bool:
-    longest = max(map(len, needles), default=0)
+def _strike_octets(octets: mmap.mmap, needles: _Needles, whole_line: bool, window: int = 1 << 20) -> bool:
     found = False
     for start in range(0, len(octets), window):
-        part = octets[start:start + window + longest].lower()
-        for needle in needles:
-            at = part.find(needle)
-            while at >= 0:
+        part = octets[start:start + window + needles.longest].lower()
+        for needle in needles.octets:
+            at = -1
+            while (at := part.find(needle, at + 1)) >= 0:
                 first, last = start + at, start + at + len(needle)
+                if not needles.stands_alone(needle, octets, first):
+                    continue
                 if whole_line:
                     first = octets.rfind(b"\n", 0, first) + 1
                     end = octets.find(b"\n", last)
                     last = len(octets) if end < 0 else end
                 octets[first:last] = bytes(0x78 if one not in b"\r\n\x00" else one for one in octets[first:last])
                 found = True
-                at = part.find(needle, at + 1)
     return found
 
 
-def _remove_packed(path: Path, needles: set[bytes]) -> bool:
+def _remove_packed(path: Path, needles: _Needles) -> bool:
     try:
         with zipfile.ZipFile(path) as packed:
             holds = any(_holds(packed, name, needles) for name in packed.namelist())
@@ -234,12 +251,12 @@ def _remove_packed(path: Path, needles: set[bytes]) -> bool:
     return holds
 
 
-def _holds(packed: zipfile.ZipFile, name: str, needles: set[bytes]) -> bool:
+def _holds(packed: zipfile.ZipFile, name: str, needles: _Needles) -> bool:
     before = b""
     with packed.open(name) as member:
         while piece := member.read(1 << 20):
             text = before + piece.lower()
-            if any(needle in text for needle in needles):
+            if any(needle in text for needle in needles.octets):
                 return True
             before = text[-400:]
     return False

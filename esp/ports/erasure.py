@@ -1,6 +1,6 @@
 """Erasing a person: what is left are counts and a keyed hash of the address."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -15,10 +15,17 @@ class Erased:
 
 
 class Erasure(Protocol):
+    async def addresses(self, workspace_id: int, contact_id: int) -> tuple[str, ...]:
+        """Every address the contact has or had (merged away, corrected), as written; none that is another's now."""
+        ...
+
     async def erase(
-        self, workspace_id: int, contact_id: int | None, email_key: str, digest: str, now: datetime
+        self, workspace_id: int, contact_id: int | None, spellings: Collection[str], digests: Mapping[str, str],
+        now: datetime,
     ) -> Erased:
-        """Erase whoever has the address (and the contact, where there is one) and keep ``digest`` of the address.
+        """Erase whoever has the addresses (and the contact, where there is one) and keep of them only their digests.
+
+        ``digests`` by folded address; ``spellings`` are the same addresses as they may stand in texts.
 
         All in one transaction, list counters included; what was still to be sent to them ends as suppressed.
         """

@@ -6,6 +6,7 @@ checked here is, octet for octet, the one that RCPT TO receives.
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -118,3 +119,13 @@ def parse_address(text: str) -> Address:
     if len(address.encode()) > 254:
         raise AddressError("The address is longer than 254 octets.")
     return Address(address, f"{local.casefold()}@{domain}", domain)
+
+
+def alone(spellings: Collection[str]) -> re.Pattern[str]:
+    """A pattern that finds the addresses where they stand alone, in any case: not within a longer one (ani@x.example
+    in rani@x.example or in ani@x.example.org), but behind an escape (%3D or a JSON line break) and in a file's name."""
+    longest_first = sorted((one for one in spellings if one), key=len, reverse=True)
+    either = "|".join(map(re.escape, longest_first)) or "(?!)"
+    return re.compile(
+        rf"(?:(?<!\w)(?<!\w[.+-])|(?<=%[0-9a-f][0-9a-f])|(?<=\\[nrt]))(?:{either})"
+        r"(?![\w-]|\.(?!(?:csv|tsv|txt|xlsx|jsonl?|zip)\b)\w)", re.IGNORECASE)

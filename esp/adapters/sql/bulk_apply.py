@@ -293,7 +293,8 @@ async def _correct(connection: AsyncConnection, bulk: Bulk, ids: Sequence[int], 
 
 
 async def _address_back(connection: AsyncConnection, bulk: Bulk, before: Mapping[int, str], now: datetime) -> Done:
-    return await _readdress(connection, bulk, before, now)
+    # An old address whose owner had it erased meanwhile is none any more.
+    return await _readdress(connection, bulk, {one: email for one, email in before.items() if "@" in email}, now)
 
 
 # ---- and away

@@ -8,26 +8,25 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, case, cast, delete, func, null, or_, select, text, update
-from sqlalchemy import Text as TextType
+from sqlalchemy import Table, bindparam, case, delete, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.erasure_texts import sweep_texts
 from esp.adapters.sql.ledger import append_events
 from esp.adapters.sql.portable import ids_of, tables_about
 from esp.adapters.sql.schema import (
+    bulk_changes,
     campaigns,
+    contact_changes,
     contacts,
     deliveries,
     erased_addresses,
     events,
-    hygiene_findings,
-    import_rejects,
-    imports,
-    inbound_messages,
     lists,
-    metadata,
+    messages,
+    signups,
     subscriptions,
 )
 from esp.adapters.sql.upsert import add_to_counters
@@ -48,34 +47,40 @@ class SqlErasure:
         self._database = database
 
     async def erase(
-        self, workspace_id: int, contact_id: int | None, email_key: str, digest: str, now: datetime
+        self, workspace_id: int, contact_id: int | None, spellings: Collection[str], digests: Mapping[str, str],
+        now: datetime,
     ) -> Erased:
         dialect = self._database.dialect
+        keys = sorted(digests)
         async with self._database.write() as connection:
             ids = [] if contact_id is None else await ids_of(connection, workspace_id, contact_id)
-            written = await _spellings(connection, workspace_id, ids, email_key)
-            mails = await _mails(connection, workspace_id, ids, email_key)
+            mails = await _mails(connection, workspace_id, ids, keys)
             await append_events(connection, dialect, [
                 NewEvent(EventType.SUPPRESSED, now, workspace_id, campaign_id, delivery_id,
                          detail={"reason": ExclusionReason.ERASED.value})
                 for delivery_id, campaign_id, is_open in mails if is_open
             ])
             emptied = await _empty(connection, workspace_id, ids, [mail[0] for mail in mails])
-            deleted = await _sweep(connection, dialect, workspace_id, email_key, written, [mail[0] for mail in mails])
             await _uncount(connection, workspace_id, ids)
+            deleted = await _unwrite(connection, workspace_id, [mail[0] for mail in mails])
             for table in reversed(tables_about()):
                 if table not in _KEPT:
-                    deleted += await _drop(connection, table, workspace_id, ids, email_key)
+                    deleted += await _drop(connection, table, workspace_id, ids, keys)
+            deleted += await sweep_texts(
+                connection, dialect, workspace_id, {*spellings, *keys}, [mail[0] for mail in mails])
             gone = await connection.execute(
                 delete(contacts).where(contacts.c.workspace_id == workspace_id, contacts.c.id.in_(ids))
             )
             make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-            await connection.execute(
-                make(erased_addresses).values(workspace_id=workspace_id, digest=digest, at=now)
-                .on_conflict_do_nothing()
-            )
+            await connection.execute(make(erased_addresses).on_conflict_do_nothing(), [
+                {"workspace_id": workspace_id, "digest": digest, "at": now} for digest in digests.values()])
         await self._scrub_file()
         return Erased(deleted + gone.rowcount, emptied)
+
+    async def addresses(self, workspace_id: int, contact_id: int) -> tuple[str, ...]:
+        async with self._database.read() as connection:
+            ids = await ids_of(connection, workspace_id, contact_id)
+            return await _addresses(connection, workspace_id, ids)
 
     async def _scrub_file(self) -> None:
         """SQLite's log still holds the pages as they were: move it into the file and empty it, if readers let."""
@@ -121,24 +126,38 @@ class SqlErasure:
         return len(ids)
 
 
-async def _spellings(connection: AsyncConnection, workspace_id: int, ids: Sequence[int], email_key: str) -> list[str]:
-    """The address as it may stand in texts: folded, and as the person wrote it."""
-    found = await connection.execute(
-        select(contacts.c.email).where(contacts.c.workspace_id == workspace_id, contacts.c.id.in_(ids))
+async def _addresses(connection: AsyncConnection, workspace_id: int, ids: Sequence[int]) -> tuple[str, ...]:
+    """Every address the contact has or had: as written now, written to, corrected, or merged away."""
+    asked = (
+        select(contacts.c.email).where(contacts.c.workspace_id == workspace_id, contacts.c.id.in_(ids)),
+        select(deliveries.c.address).where(
+            deliveries.c.workspace_id == workspace_id, deliveries.c.contact_id.in_(ids)).distinct(),
+        select(bulk_changes.c.before).where(
+            bulk_changes.c.workspace_id == workspace_id, bulk_changes.c.contact_id.in_(ids)),
+        select(signups.c.email).where(signups.c.workspace_id == workspace_id, signups.c.contact_id.in_(ids)),
+        select(contact_changes.c.detail["email"].as_string()).where(
+            contact_changes.c.workspace_id == workspace_id, contact_changes.c.contact_id.in_(ids),
+            contact_changes.c.kind == "merged"),
     )
-    return sorted({email_key, *found.scalars()})
+    found = {one for query in asked for one in (await connection.execute(query)).scalars() if one and "@" in one}
+    # An address that was corrected may be somebody else's today.
+    taken = await connection.execute(select(contacts.c.email_key).where(
+        contacts.c.workspace_id == workspace_id, contacts.c.id.not_in(ids),
+        contacts.c.email_key.in_(sorted({one.casefold() for one in found}))))
+    others = set(taken.scalars())
+    return tuple(sorted(one for one in found if one.casefold() not in others))
 
 
 async def _mails(
-    connection: AsyncConnection, workspace_id: int, ids: Sequence[int], email_key: str
+    connection: AsyncConnection, workspace_id: int, ids: Sequence[int], keys: Sequence[str]
 ) -> list[tuple[int, int, bool]]:
-    """Every delivery to the person, also as a test to their address: id, campaign, and whether it is still open."""
+    """Every delivery to the person, also a single message or a test: id, campaign, and whether it is still open."""
     d = deliveries.c
     tests = select(campaigns.c.id).where(campaigns.c.workspace_id == workspace_id, campaigns.c.test_of.is_not(None))
     rows = await connection.execute(
         select(d.id, d.campaign_id, d.state).where(
             d.workspace_id == workspace_id,
-            or_(d.contact_id.in_(ids), (d.campaign_id.in_(tests)) & (func.lower(d.address) == email_key)),
+            or_(d.contact_id.in_(ids), (d.campaign_id.in_(tests)) & (func.lower(d.address).in_(keys))),
         ).order_by(d.id)
     )
     return [(row.id, row.campaign_id, row.state in OPEN_STATES) for row in rows]
@@ -176,55 +195,13 @@ def _harmless(detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {key: value for key, value in (detail or {}).items() if key in _HARMLESS} or None
 
 
-async def _sweep(
-    connection: AsyncConnection, dialect: str, workspace_id: int, email_key: str, written: Sequence[str],
-    mails: Sequence[int],
-) -> int:
-    """Texts in which the address may stand: refused rows, mail that came in, test sends, what was searched for."""
-    deleted = 0
-    refused = import_rejects.c
-    gone = await connection.execute(delete(import_rejects).where(
-        refused.workspace_id == workspace_id, _holds(refused.row, email_key)
-    ))
-    deleted += gone.rowcount
-    mail = inbound_messages.c
-    ours = or_(mail.workspace_id == workspace_id, mail.workspace_id.is_(None))
-    in_raw, folded = (
-        ("position(:octets in raw) > 0", "position(:key in lower(encode(raw, 'escape'))) > 0")
-        if dialect == "postgresql" else
-        ("instr(raw, :octets) > 0", "instr(lower(CAST(raw AS TEXT)), :key) > 0")
-    )
-    wheres: list[Any] = [_holds(mail.rcpt_to, email_key), _holds(mail.mail_from, email_key)]
-    wheres += [text(in_raw).bindparams(octets=one.encode()) for one in written]
-    wheres.append(text(folded).bindparams(key=email_key))
-    wheres += [mail.delivery_id.in_(mails[start:start + _CHUNK]) for start in range(0, len(mails), _CHUNK)]
-    for where in wheres:
-        deleted += (await connection.execute(delete(inbound_messages).where(ours, where))).rowcount
-    k = campaigns.c
-    await connection.execute(
-        update(campaigns).values(sample={})
-        .where(k.workspace_id == workspace_id, k.test_of.is_not(None), _holds(cast(k.sample, TextType), email_key))
-    )
-    await connection.execute(
-        update(imports).values(error="")
-        .where(imports.c.workspace_id == workspace_id, _holds(imports.c.error, email_key))
-    )
-    found = hygiene_findings.c
-    deleted += (await connection.execute(delete(hygiene_findings).where(
-        found.workspace_id == workspace_id, or_(_holds(found.group_key, email_key), _holds(found.suggestion, email_key))
-    ))).rowcount
-    bulk = metadata.tables["bulk_actions"]
-    for name in ("selection", "arguments"):
-        await connection.execute(
-            update(bulk).values({name: {}})
-            .where(bulk.c.workspace_id == workspace_id, _holds(cast(bulk.c[name], TextType), email_key),
-                   bulk.c.finished_at.is_not(None))
-        )
+async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequence[int]) -> int:
+    """The single messages written to them, also to an address that was no contact's."""
+    deleted, m = 0, messages.c
+    for start in range(0, len(mails), _CHUNK):
+        deleted += (await connection.execute(delete(messages).where(
+            m.workspace_id == workspace_id, m.delivery_id.in_(mails[start:start + _CHUNK])))).rowcount
     return deleted
-
-
-def _holds(column: Any, needle: str) -> Any:
-    return func.lower(column).contains(needle, autoescape=True)
 
 
 async def _uncount(connection: AsyncConnection, workspace_id: int, ids: Sequence[int]) -> None:
@@ -243,16 +220,16 @@ async def _uncount(connection: AsyncConnection, workspace_id: int, ids: Sequence
 
 
 async def _drop(
-    connection: AsyncConnection, table: Table, workspace_id: int, ids: Sequence[int], email_key: str
+    connection: AsyncConnection, table: Table, workspace_id: int, ids: Sequence[int], keys: Sequence[str]
 ) -> int:
     columns = table.c
     about: list[Any] = []
     if "contact_id" in columns and ids:
         about.append(columns.contact_id.in_(ids))
     if "email_key" in columns:
-        about.append(columns.email_key == email_key)
+        about.append(columns.email_key.in_(keys))
     if "address" in columns:
-        about.append(func.lower(columns.address) == email_key)
+        about.append(func.lower(columns.address).in_(keys))
     if not about:
         return 0
     gone = await connection.execute(delete(table).where(columns.workspace_id == workspace_id, or_(*about)))
