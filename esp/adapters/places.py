@@ -18,13 +18,15 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from esp.adapters.sql.outside import query_rows
+from esp.adapters.sql.outside import database_server, query_rows
 from esp.errors import InputError
 from esp.ports.transfers import PlaceKind
 
 _REDIRECTS: Final = 3
 _PIECE: Final = 1 << 18
 _SILENCE: Final = 60  # seconds without a word
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_GIVEN_OUT: Final = ipaddress.ip_network("2000::/3")
 
 
 def is_public(address: str) -> bool:
@@ -34,8 +36,10 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if inner is not None:
             return is_public(str(inner))
-        if ip in ipaddress.ip_network("64:ff9b::/96"):
+        if ip in _NAT64:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        # 2000::/3 is all that is given out; the rest holds IPv4 addresses in older clothes (::127.0.0.1, RFC 4291).
+        return ip in _GIVEN_OUT and ip.is_global
     return ip.is_global and not ip.is_multicast
 
 
@@ -185,7 +189,7 @@ class OutsidePlaces:
             ) as answer:
                 if answer.status not in (200, 201, 202, 204):
                     raise InputError(f"The other side answered {answer.status}.")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise InputError(f"The file could not be sent: {_said(error)}") from None
 
     # ---- folders
@@ -244,13 +248,15 @@ class OutsidePlaces:
 
     async def _database_address(self, url: str) -> str:
         """The checked address of a database's host; empty for a file or a socket of this machine."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-            if not self._bounds.allow_private_addresses and parts.scheme in ("postgresql", "postgres"):
+        server = database_server(url)
+        if server is None:
+            return ""
+        host, port = server
+        if not host:
+            if not self._bounds.allow_private_addresses:
                 raise InputError("Name the database's host.")
             return ""
-        found = await checked_addresses(parts.hostname, parts.port or 5432, self._bounds.allow_private_addresses)
-        return found[0][1]
+        return (await checked_addresses(host, port, self._bounds.allow_private_addresses))[0][1]
 
 
 def _exact(url: str) -> URL:

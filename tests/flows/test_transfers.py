@@ -64,6 +64,7 @@ async def fetched(where: OutsidePlaces, kind: PlaceKind, place: dict[str, str], 
 @pytest.mark.parametrize("address", [
     "127.0.0.1", "10.0.0.1", "172.16.9.9", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
     "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "255.255.255.255",
+    "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "2001:db8::1",
 ])
 def test_addresses_of_the_inside_are_known(address: str) -> None:
     assert not is_public(address)
@@ -145,6 +146,20 @@ async def test_a_query_only_reads(tmp_path: Path) -> None:
     for other in ("sqlite:////etc/passwd", "sqlite:///../x.db", "mysql://x/y", "nonsense"):
         with pytest.raises(InputError):
             await fetched(where, PlaceKind.SQL, {"query": "SELECT 1"}, other)
+
+
+@pytest.mark.parametrize("secret", [
+    "postgresql://u:p@127.0.0.1/x", "postgres://u:p@localhost/x", "postgresql+asyncpg://u:p@127.0.0.1/x",
+    "postgresql+psycopg://u:p@[::1]/x", "POSTGRESQL://u@127.0.0.1/x", "postgresql:///x?host=/var/run/postgresql",
+    "postgresql+asyncpg:///x?host=/var/run/postgresql", "postgresql+asyncpg:///x", "mysql://u@127.0.0.1/x",
+])
+async def test_no_database_of_the_inside_is_asked(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a spelling of the scheme nor a socket leads past the check."""
+    connected: list[str] = []
+    monkeypatch.setattr("esp.adapters.sql.outside.create_async_engine", lambda url, **_: connected.append(str(url)))
+    with pytest.raises(InputError):
+        await fetched(places(private=False), PlaceKind.SQL, {"query": "SELECT 1"}, secret)
+    assert not connected
 
 
 async def test_a_postgres_query_reads_and_cannot_write(database: Database, database_url: str) -> None:
