@@ -4,7 +4,6 @@ Only a token of ours ties a message to a delivery, and only a report by it chang
 a message is a stranger's word (a forged bounce must not silence a subscriber).
 """
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -22,7 +21,7 @@ from esp.model.verdict import Permanence, Verdict
 from esp.ports.engagement import Withdrawal
 from esp.ports.ledger import NewSuppression
 from esp.ports.mailroom import Filed, InboundKind, InboundMessage, Outcome, ReportedDelivery
-from esp.verdict import hard, judge_status
+from esp.verdict import hard, judge_report, version
 from esp.wire.tokens import Claims
 
 log = structlog.get_logger(__name__)
@@ -30,7 +29,12 @@ log = structlog.get_logger(__name__)
 WAKES: Final = "inbound"  # coordination topic: a message was kept
 BATCH: Final = 50
 OLDEST: Final = timedelta(days=30)  # no server tries for longer; what reports on an older mail is a replay
+# What would change something, or says something of a delivery, if it could be believed.
+_CLAIMS: Final = frozenset(
+    (InboundKind.BOUNCE, InboundKind.COMPLAINT, InboundKind.UNSUBSCRIBE, InboundKind.AUTO_REPLY, InboundKind.CHALLENGE)
+)
 _REPLY_LENGTH: Final = 500
+_TEXT_LENGTH: Final = 2000
 # Judged as bad news of the address: ``not-spam`` (RFC 5965 section 7.3) is the opposite of a complaint.
 _COMPLAINTS: Final = frozenset(("abuse", "fraud", "virus", "other", "opt-out", "opt-out-list", ""))
 
@@ -83,8 +87,7 @@ async def _process(app: App, reader: Reader, message: InboundMessage) -> Filed:
         claims = addressed(app.tokens, found.complaint.evidence).claims
     delivery = await _delivery(app, claims)
     if delivery is None:
-        trusted = found.kind in (InboundKind.POSTMASTER, InboundKind.OTHER, InboundKind.UNREADABLE)
-        return Filed(message.id, found.kind, Outcome.FILED if trusted else Outcome.UNTRUSTED)
+        return Filed(message.id, found.kind, Outcome.UNTRUSTED if found.kind in _CLAIMS else Outcome.FILED)
     outcome = await _apply(app, message, to.mailbox, found, delivery)
     return Filed(message.id, found.kind, outcome, delivery.workspace_id, delivery.id)
 
@@ -107,7 +110,7 @@ async def _apply(
         case InboundKind.BOUNCE | InboundKind.COMPLAINT if message.received_at - delivery.created_at > OLDEST:
             return Outcome.TOO_OLD
         case InboundKind.BOUNCE if mailbox is Mailbox.RETURN_PATH:
-            return await _bounce(app, message, found.reports, delivery)
+            return await _bounce(app, message, found, delivery)
         case InboundKind.COMPLAINT if found.complaint is not None:
             return await _complain(app, message, found.complaint, delivery)
         case _:
@@ -115,18 +118,23 @@ async def _apply(
 
 
 async def _bounce(
-    app: App, message: InboundMessage, reports: Iterable[RecipientReport], delivery: ReportedDelivery
+    app: App, message: InboundMessage, found: Recognition, delivery: ReportedDelivery
 ) -> Outcome:
-    judged = ((report, judge_status(report.status, report.action, report.diagnostic)) for report in reports)
+    judged = (
+        (report, judge_report(report.status, report.action, report.diagnostic, report.prose))
+        for report in found.reports
+    )
     final = next(((report, verdict) for report, verdict in judged if _is_final(report, verdict)), None)
     # Without a final word it is a delay, a success, or nothing that a machine can read; without an arrow in the table
     # it is a second report, or one on a mail that never left.
     if final is None or (DeliveryState(delivery.state), EventType.BOUNCED) not in TRANSITIONS:
         return Outcome.UNCHANGED
     report, verdict = final
-    reply = " ".join(part for part in (report.status, report.diagnostic) if part)[:_REPLY_LENGTH]
+    reply = " ".join(part for part in (report.status, report.diagnostic or report.prose) if part)[:_REPLY_LENGTH]
     event = _event(delivery, message, EventType.BOUNCED, {
         "reason": verdict.reason.value, "reply": reply, "rule": verdict.rule, "reported": True,
+        # What was written and which rules read it: so that history can be judged anew by better ones.
+        "text": report.prose[:_TEXT_LENGTH], "rules": version(), "recognised": found.rule,
     })
     suppressions = [_suppression(delivery, SuppressionReason.HARD_BOUNCE, reply)] if hard(verdict) else []
     applied = await app.store.ledger.apply((event,), suppressions)

@@ -1,40 +1,36 @@
-"""A received message as far as recognition needs it, read under strict bounds.
+"""A received message as far as recognition needs it: its header, its reports, its prose, and whose mail came back.
 
-The e-mail package is quadratic in the number of parts and recursive in their depth, so what it sees is cut first:
-reports come before the returned original (RFC 3462 section 2), and nothing behind the cut decides.
-This module still belongs in a process that can be killed: see ``service``.
+A returned message is told apart from what was written about it, and is never searched for failures: it may quote any.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from email import policy
-from email.message import Message
-from email.parser import BytesParser
 from typing import Final
 
-_OCTETS: Final = 128 * 1024
-_HEADER_OCTETS: Final = 32 * 1024
-_DELIMITER_LINES: Final = 400
-_MULTIPARTS: Final = 20
-_PARTS: Final = 50
-_DEPTH: Final = 8
-_FIELD_OCTETS: Final = 2000
-_BLOCKS: Final = 20  # recipients of one report that are read
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+from esp.inbound.mime import Part, TooComplexError, clean, decoded, header, parts, words
+from esp.inbound.phrases import returned_from
+
+__all__ = ["Fields", "ReadMessage", "ReportPart", "TooComplexError", "read"]
+
+_TEXT: Final = 24_000  # characters of prose that are read: some hundred recipients
+_TEXTS: Final = 4
+_BLOCKS: Final = 100  # recipients of one report that are read
 _REPORT_TYPES: Final = frozenset(
-    ("message/delivery-status", "message/global-delivery-status", "message/feedback-report")
+    ("message/delivery-status", "message/global-delivery-status", "message/feedback-report",
+     "message/disposition-notification", "message/global-disposition-notification")
 )
 _ORIGINAL_TYPES: Final = frozenset(
-    ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
+    ("message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers",
+     "text/rfc822", "text/rfc822-header", "message/partial")
 )
-_PARSER: Final = BytesParser(policy=policy.compat32)
+_TAG: Final = re.compile(r"<(?:/?[a-zA-Z!][^<>]{0,2000})>")
+_UNSEEN: Final = ("style", "script", "head")
+_BREAK: Final = re.compile(r"<(?:br|/p|/div|/tr|/h\d|/li|/pre)\b[^<>]{0,200}>", re.IGNORECASE)
+_CELL: Final = re.compile(r"</td\b[^<>]{0,200}>", re.IGNORECASE)
+_ENTITIES: Final = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " ", "&#64;": "@", "&amp;": "&"}
 
 Fields = Mapping[str, str]
-
-
-class TooComplexError(ValueError):
-    """A message with more parts, depth or header than any mail system sends on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,93 +43,121 @@ class ReportPart:
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
-    """``fields`` is the message's header (the first of each name, in lower case), ``original`` the returned mail's."""
+    """``fields`` is the message's header (the first of each name, in lower case), ``original`` the returned mail's.
+
+    ``text`` is what was written, without the returned mail; ``lower`` the same in lower case, for phrases.
+    ``files`` are the media types and names of the other parts.
+    """
 
     media_type: str
     report_type: str
     fields: Fields
     reports: tuple[ReportPart, ...]
     original: Fields
+    subject: str = ""
+    text: str = ""
+    lower: str = ""
+    files: tuple[tuple[str, str], ...] = ()
 
 
 def read(raw: bytes) -> ReadMessage:
-    """The message, or TooComplexError. Never another exception than those of a broken interpreter."""
-    head = raw[: _OCTETS]
-    end = min((at for at in (head.find(b"\r\n\r\n"), head.find(b"\n\n")) if at >= 0), default=len(head))
-    if end > _HEADER_OCTETS:
-        raise TooComplexError("header")
-    if len(re.findall(rb"^--", head, re.MULTILINE)) > _DELIMITER_LINES:
-        raise TooComplexError("parts")
-    if len(re.findall(rb"multipart/", head, re.IGNORECASE)) > _MULTIPARTS:
-        raise TooComplexError("depth")
-    try:
-        message = _PARSER.parsebytes(head.replace(b"\x00", b"?"))
-    except RecursionError:
-        raise TooComplexError("depth") from None
+    """The message, or TooComplexError. Never another exception, whatever the octets."""
     reports: list[ReportPart] = []
+    texts: list[str] = []
+    html = ""
+    files: list[tuple[str, str]] = []
     original: Fields = {}
-    for part in _walk(message):
-        media_type = part.get_content_type()
-        if media_type in _REPORT_TYPES:
-            reports.append(ReportPart(media_type, tuple(_blocks(part))))
-        elif media_type in _ORIGINAL_TYPES and not original:
-            original = _original(part)
+    top: Part | None = None
+    for part in parts(raw):
+        top = top or part
+        kind = part.media_type
+        if kind in _REPORT_TYPES:
+            reports.append(ReportPart(kind, tuple(_blocks(part))))
+        elif kind in _ORIGINAL_TYPES:
+            original = original or _original(part)
+        elif kind == "text/html":
+            html = html or part.text(_TEXT * 2)
+        elif kind.startswith("text/") and _is_prose(part) and len(texts) < _TEXTS and not original:
+            texts.append(part.text(_TEXT))
+        elif not kind.startswith("multipart/"):
+            files.append((kind, _file_name(part)))
+    assert top is not None  # the first part is the message itself
+    text = "\n".join(texts)[:_TEXT]
+    if html and not text.strip():
+        text = _without_tags(html)[:_TEXT]
+    at = returned_from(text)
+    if at is not None and not original:
+        original = _header_in(text[at : at + 8000])
+    text = text if at is None else text[:at]
     return ReadMessage(
-        message.get_content_type(), str(message.get_param("report-type", "") or "").lower(), _fields(message),
-        tuple(reports), original,
+        top.media_type, top.parameters.get("report-type", "").lower(), top.fields, tuple(reports), original,
+        words(top.fields.get("subject", "")), text, text.lower(), tuple(files),
     )
 
 
-def _walk(message: "Message[str, str]") -> Iterator["Message[str, str]"]:
-    """Parts in order, bounded in number and depth; not into a report's blocks or a returned original."""
-    seen = 0
-    waiting = [(message, 0)]
-    while waiting:
-        part, depth = waiting.pop()
-        seen += 1
-        if seen > _PARTS or depth > _DEPTH:
-            raise TooComplexError("parts")
-        yield part
-        payload = part.get_payload()
-        if part.get_content_maintype() == "multipart" and isinstance(payload, list):
-            waiting.extend((inner, depth + 1) for inner in reversed(payload) if isinstance(inner, Message))
+def _is_prose(part: Part) -> bool:
+    """Not a file: some systems name the text of their report, but none attaches it to be kept."""
+    if part.depth == 0:
+        return True
+    kept = part.fields.get("content-disposition", "").lower().startswith("attachment")
+    return part.media_type == "text/plain" and not kept
 
 
-def _fields(message: "Message[str, str]") -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for name, value in message.items():
-        # NUL and its kin too, which an encoded report can hold: no database of ours has to take them.
-        fields.setdefault(name.lower(), " ".join(_CONTROLS.sub(" ", str(value)[:_FIELD_OCTETS]).split()))
-    return fields
+def _file_name(part: Part) -> str:
+    found = re.search(r'filename\*?="?([^";]{1,200})', part.fields.get("content-disposition", ""), re.IGNORECASE)
+    return words(found[1] if found else part.parameters.get("name", "")).lower()
 
 
-def _blocks(part: "Message[str, str]") -> Iterator[Fields]:
-    """Field groups between empty lines (RFC 3464 section 2.1), whether the parser made messages of them or text."""
-    payload = part.get_payload()
-    if isinstance(payload, list):
-        blocks = [block for block in payload[:_BLOCKS] if isinstance(block, Message)]
-        # Some systems encode the report, which RFC 3464 forbids: then the one block is a body without a header.
-        if not (len(blocks) == 1 and not blocks[0].items()):
-            yield from (_fields(block) for block in blocks)
-            return
-        inner = blocks[0].get_payload()
-        text = inner if isinstance(inner, str) else ""
+def _without_tags(html: str) -> str:
+    for name in _UNSEEN:
+        html = _without(name, html)
+    text = _TAG.sub(" ", _CELL.sub(" ", _BREAK.sub("\n", html)))
+    for entity, letter in _ENTITIES.items():
+        text = text.replace(entity, letter)
+    return "\n".join(" ".join(line.split()) for line in text.split("\n"))
+
+
+def _without(name: str, html: str) -> str:
+    """The text without the first ten elements of that name."""
+    for _ in range(10):
+        lower = html.lower()
+        start = lower.find("<" + name)
+        end = lower.find("</" + name, start)
+        if start < 0 or end < 0 or len(lower) != len(html):
+            break
+        html = html[:start] + html[end + len(name) + 2 :]
+    return html
+
+
+def _blocks(part: Part) -> Iterator[Fields]:
+    """Field groups between empty lines (RFC 3464 section 2.1); some systems encode them, which it forbids."""
+    encoding = part.fields.get("content-transfer-encoding", "")
+    if encoding.strip().lower() in ("base64", "quoted-printable"):
+        body = decoded(part.body, encoding, "utf-8", _TEXT * 4).encode("utf-8", "replace")
     else:
-        text = payload if isinstance(payload, str) else ""
-    if part.get("content-transfer-encoding", "").strip().lower() in ("base64", "quoted-printable"):
-        carrier: Message[str, str] = Message()
-        carrier["Content-Transfer-Encoding"] = part["content-transfer-encoding"]
-        carrier.set_payload(text)
-        decoded = carrier.get_payload(decode=True)
-        text = decoded.decode("utf-8", "replace") if isinstance(decoded, bytes) else ""
-    for block in re.split(r"\r?\n[ \t]*\r?\n", text)[:_BLOCKS]:
-        yield _fields(_PARSER.parsebytes(block.strip().encode("utf-8", "surrogateescape"), headersonly=True))
+        body = part.body
+    for block in re.split(rb"\n[ \t]*\n", body.strip(b"\n"), maxsplit=_BLOCKS)[:_BLOCKS]:
+        if block.strip():
+            yield header(block)
 
 
-def _original(part: "Message[str, str]") -> dict[str, str]:
-    payload = part.get_payload()
-    if isinstance(payload, list):
-        return _fields(payload[0]) if payload and isinstance(payload[0], Message) else {}
-    if isinstance(payload, str):
-        return _fields(_PARSER.parsebytes(payload.encode("utf-8", "surrogateescape"), headersonly=True))
-    return {}
+def _original(part: Part) -> Fields:
+    body = part.body
+    if part.fields.get("content-transfer-encoding", "").strip().lower() in ("base64", "quoted-printable"):
+        body = decoded(body, part.fields["content-transfer-encoding"], "utf-8", _TEXT).encode("utf-8", "replace")
+    try:
+        return header(body.lstrip(b"\n").partition(b"\n\n")[0][:32_000])
+    except TooComplexError:
+        return {}
+
+
+def _header_in(text: str) -> Fields:
+    """The header of a mail that is quoted behind a line of prose."""
+    fields: dict[str, str] = {}
+    for line in text.split("\n")[:200]:
+        name, colon, value = line.strip().partition(":")
+        if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,60}", name):
+            fields.setdefault(name.lower(), clean(value[:2000]))
+        elif not line.strip() and len(fields) > 2:
+            break
+    return fields

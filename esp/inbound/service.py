@@ -74,8 +74,8 @@ def _from_json(answer: dict[str, Any]) -> Recognition:
     said = answer["complaint"]
     return Recognition(
         InboundKind(answer["kind"]), answer["rule"], tuple(RecipientReport(**report) for report in answer["reports"]),
-        Complaint(said["type"], tuple(said["evidence"])) if said else None,
-        answer["sender"], answer["subject"], answer["message_id"],
+        Complaint(said["type"], tuple(said["evidence"]), tuple(said["recipients"])) if said else None,
+        answer["sender"], answer["subject"], answer["message_id"], answer["label"],
     )
 
 

@@ -13,6 +13,11 @@ class InboundKind(StrEnum):
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
     AUTO_REPLY = "auto_reply"
+    CHALLENGE = "challenge"
+    RECEIPT = "receipt"  # of reading, RFC 8098
+    DMARC_REPORT = "dmarc_report"
+    TLS_REPORT = "tls_report"
+    REPLY = "reply"
     UNSUBSCRIBE = "unsubscribe"
     CONFIRM = "confirm"
     COMMAND = "command"

@@ -6,6 +6,7 @@ A synchronous 550 and a DSN that reports the same 550 later (RFC 3464) meet here
 import re
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from esp.model.attempt import Attempt, Failure, Phase
@@ -13,12 +14,17 @@ from esp.model.verdict import Permanence, Reason, Reply, Scope, Verdict
 from esp.verdict.rules import rules
 
 _LONGEST: Final = 1500  # characters that are looked at: bounds what a hostile reply can cost
-_ADDRESS: Final = re.compile(r"[^\s<>@:]{1,256}@[^\s<>@,;:)\]]{1,256}")
+# Only from where a word begins: tried at each of its letters, a long text without any @ would cost its square.
+_ADDRESS: Final = re.compile(r"(?<![^\s<>@:])[^\s<>@:]{1,256}@[^\s<>@,;:)\]]{1,256}")
 _URL: Final = re.compile(r"https?: ?//([^\s/?#]{1,256})\S{0,1000}")
 _BLANKS: Final = re.compile(r"[\s\x00-\x1f]+")
 _CONTINUED: Final = re.compile(r" [2-5]\d\d(?:-| (?=#?[245]\.\d))(?:#?[245]\.\d{1,3}\.\d{1,3} )?")
 _STATUS: Final = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})")
 _REPLY: Final = re.compile(r"\s*(?:smtp; ?)?([2-5]\d\d)[- ]?\s*#?([245]\.\d{1,3}\.\d{1,3})?(?!\.?\d)")
+
+_QUOTED_REPLY: Final = re.compile(r"(?<![\d.:/\w-])[45]\d\d[ -][^\n]{0,400}(?:\n[^\n]{1,200})?")
+_ANY_STATUS: Final = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
+_REPLIES: Final = 4  # quoted replies that are looked at
 
 _P, _S, _R, _F = Permanence, Scope, Reason, Failure
 
@@ -140,6 +146,38 @@ def judge_status(status: str, action: str, text: str = "") -> Verdict:
         reason = Reason.TIMEOUT if verdict.reason in _HARD else verdict.reason
         return Verdict(verdict.scope, Permanence.PERMANENT, reason, verdict.rule)
     return verdict
+
+
+def judge_report(status: str, action: str, diagnostic: str, prose: str) -> Verdict:
+    """``judge_status``, and where its words say nothing that a rule knows, what is written of the recipient beside it.
+
+    Words outrank codes: half of the world's recipients with a 5.x.x are not dead (a full mailbox with 5.1.1, a
+    blocklist with 5.0.0), so a rule that looks at text wins over one that looks at codes, wherever the text stands.
+    """
+    first = judge_status(status, action, diagnostic)
+    if first.permanence is Permanence.SUCCESS or not prose or first.rule in _worded():
+        return first
+    tried = [found.group(0) for found in islice(_QUOTED_REPLY.finditer(prose), _REPLIES)]
+    for text in (*tried, prose):
+        verdict = judge_status("" if text is prose else status, action, " ".join(text.split()))
+        if verdict.rule in _worded():
+            return verdict
+    if first.reason is Reason.OTHER and not diagnostic:
+        # No words, but perhaps a code that the report did not repeat.
+        found = _ANY_STATUS.search(prose)
+        coded = next((verdict for text in tried if (verdict := judge_status(status, action, text)).reason
+                      is not Reason.OTHER), None)
+        if coded is not None:
+            return coded
+        if found is not None:
+            return judge_status(found[0], action, "")
+    return first
+
+
+@lru_cache(maxsize=1)
+def _worded() -> frozenset[str]:
+    """The names of the rules that look at words."""
+    return frozenset(rule.name for rule in rules() if rule.text is not None)
 
 
 def hard(verdict: Verdict) -> bool:

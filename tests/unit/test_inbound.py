@@ -7,17 +7,21 @@ import pytest
 
 from esp.inbound import service
 from esp.inbound.correlate import addressed
+from esp.inbound.feedback import complaint
 from esp.inbound.message import TooComplexError, read
 from esp.inbound.recognise import RULES, Incoming, Mailbox, recognise
-from esp.inbound.report import complaint, recipient_reports
+from esp.inbound.report import recipient_reports
 from esp.inbound.service import UNREADABLE, Reader
 from esp.ports.mailroom import InboundKind
 from tests.mailroom_house import DSN, SIGNER, sample
 
+TO = {"10-leave.eml": Mailbox.UNSUBSCRIBE, "28-leave-address.eml": Mailbox.UNSUBSCRIBE, "29-bulk.eml": Mailbox.COMMAND,
+      "30-confirm.eml": Mailbox.CONFIRM, "31-command.eml": Mailbox.COMMAND}
+
 
 def _rule(name: str) -> str:
-    to = Mailbox.UNSUBSCRIBE if name == "10-leave.eml" else Mailbox.RETURN_PATH
-    return recognise(Incoming(read(sample(name)), to, True)).rule
+    to = TO.get(name, Mailbox.RETURN_PATH)
+    return recognise(Incoming(read(sample(name)), to, name not in TO)).rule
 
 
 def test_every_rule_but_the_postmasters_decides_a_sample() -> None:
