@@ -7,6 +7,7 @@ from typing import Any
 
 from esp.app import App
 from esp.errors import ConflictError, InputError
+from esp.flows.erasure import bar_erased
 from esp.ports.contacts import Contact, ContactList, NewContact, Subscribing
 from esp.wire.addresses import AddressError, parse_address
 
@@ -39,6 +40,7 @@ async def add_contact(
         raise InputError("The contact was not saved.", {"email": str(error)}) from None
     row = NewContact(address.text, address.key, address.domain, standard, fields)
     now = app.clock.now()
+    await bar_erased(app, workspace_id, [row.email_key])
     await app.store.contacts.upsert(workspace_id, [row], "by hand", now)
     for list_id in list_ids:
         await app.store.contacts.upsert(

@@ -22,6 +22,7 @@ from esp.errors import NotFoundError, TokenError
 from esp.flows.digest_mail import language_of
 from esp.flows.preferences import print_of
 from esp.flows.providers import providers_of
+from esp.model.contact import SuppressionReason
 from esp.model.ids import new_public_id
 from esp.model.permission import MessageKind
 from esp.ports.contacts import Contact
@@ -41,6 +42,7 @@ _FOLDERS: Final = ("imports", "exports", "transfers", "outcomes", "journal")
 _LINES: Final = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 _PACKED: Final = (".xlsx", ".zip")
 _PRINT_BITS: Final = 32
+BARRED: Final = "erased before, came back by a file or by hand"
 _CONTEXT: Final = 8  # octets beside an address that say whether it is part of a longer one
 _WORDS: Final = {
     "en": {
@@ -71,6 +73,21 @@ async def erased_among(app: App, workspace_id: int, email_keys: Sequence[str]) -
     if not by_digest:
         return frozenset()
     return frozenset(by_digest[one] for one in await app.store.erasure.known(workspace_id, tuple(by_digest)))
+
+
+async def bar_erased(app: App, workspace_id: int, email_keys: Sequence[str]) -> int:
+    """Bar those of the addresses whose owners had their data erased, before they become contacts again: how many.
+
+    As people who left, so that every count, list and export says they will get nothing, and so that they can come back
+    by confirming it themselves.
+    """
+    if not await app.store.erasure.knows_any(workspace_id):
+        return 0
+    found = sorted(await erased_among(app, workspace_id, email_keys))
+    for key in found:
+        await app.store.contacts.suppress(
+            workspace_id, key, SuppressionReason.UNSUBSCRIBED, app.clock.now(), note=BARRED)
+    return len(found)
 
 
 async def forgive(app: App, workspace_id: int, email_key: str) -> bool:

@@ -23,8 +23,9 @@ from esp.audience.csv_status import Standing
 from esp.audience.csv_text import SAMPLE_OCTETS, Dialect, detect
 from esp.audience.service import convert_workbook, read_chunks
 from esp.errors import InputError, LeaseLostError
+from esp.flows.erasure import bar_erased
 from esp.model.ids import new_public_id
-from esp.ports.imports import Comparison, Import, ImportChunk, ImportState, Reject
+from esp.ports.imports import STAGED_COLUMNS, Comparison, Import, ImportChunk, ImportState, Reject
 
 MAX_FILE_OCTETS: Final = 2 * 1024**3
 DRY_RUN_ROWS: Final = 50_000
@@ -273,12 +274,13 @@ async def _run(app: App, it: Import) -> None:
     columns = Columns.of(header, check_mapping(header, it.mapping), await app.store.people.fields(it.workspace_id),
                          Standing(int(it.options.get("standing", 0))))
     octets, lines = (it.bytes_read, it.lines_read) if it.bytes_read else (first.octets, first.lines)
-    store = app.store.imports
+    store, key = app.store.imports, STAGED_COLUMNS.index("email_key")
     try:
         async with aclosing(
             read_chunks(path, dialect, octets, lines, columns, store.chunk_rows, it.rows_read)
         ) as chunks:
             async for chunk in chunks:
+                await bar_erased(app, it.workspace_id, [row[key] for row in chunk.rows])
                 it = await store.apply(it, chunk, app.clock.now())
                 # Other processes ask for SQLite's one writer now and then; this is their moment.
                 await asyncio.sleep(_BREATH)

@@ -35,6 +35,10 @@ class Erasure(Protocol):
         """Those of ``digests`` that belong to erased people."""
         ...
 
+    async def knows_any(self, workspace_id: int) -> bool:
+        """Whether anybody of the workspace was ever erased."""
+        ...
+
     async def forgive(self, workspace_id: int, digest: str) -> bool:
         """Forget that the address was erased: its owner came back and confirmed it. False where it was not known."""
         ...

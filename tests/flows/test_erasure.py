@@ -25,8 +25,10 @@ from esp.adapters.sql.schema import (
 )
 from esp.app import App
 from esp.flows import erasure
+from esp.flows import imports as import_flow
+from esp.flows.contacts import add_contact
 from esp.flows.erasure import address_digest, strike_out
-from esp.model.contact import SuppressionReason
+from esp.model.contact import ExclusionReason, SuppressionReason
 from esp.model.delivery import EventType, NewEvent
 from esp.model.preference import Frequency
 from esp.ports.contacts import Contact, NewContact, Subscribing
@@ -311,6 +313,43 @@ async def test_whoever_comes_back_by_a_file_is_not_written_to(
     assert KEY not in receiver.taken
     assert await app.store.erasure.forgive(ws, address_digest(app, ws, KEY))
     assert not await erasure.erased_among(app, ws, [KEY])
+
+
+async def test_whoever_comes_back_by_a_file_is_counted_as_barred_and_may_come_back_themselves(
+    house: tuple[App, Sending, Receiver]
+) -> None:
+    app, sending, _ = house
+    ws = sending.workspace_id
+    await erasure.erase(app, ws, ADDRESS)
+
+    async def upload() -> AsyncIterator[bytes]:
+        yield f"email\n{ADDRESS}\nnew@c.example\n".encode()
+
+    stored = await import_flow.store_upload(app, ws, None, "again.csv", upload())
+    await import_flow.begin_import(app, ws, stored.id, sending.list_id, {"email": "email"})
+    assert await import_flow.run_imports(app)
+    assert (await app.store.imports.get(ws, stored.id)).created == 2
+    (bar,) = await app.store.contacts.suppressions(ws)
+    assert (bar.email_key, bar.reason) == (KEY, SuppressionReason.UNSUBSCRIBED)
+    campaign = (await app.store.campaigns.get(ws, sending.campaign_id)).campaign
+    forecast = await app.store.campaigns.forecast(campaign, app.clock.now())
+    assert (forecast.will_get, forecast.excluded) == (2, {ExclusionReason.UNSUBSCRIBED: 1})
+
+
+async def test_a_contact_deleted_by_hand_leaves_its_mails_to_nobody_and_can_be_erased_later(
+    house: tuple[App, Sending, Receiver], database: Database
+) -> None:
+    app, sending, _ = house
+    ws = sending.workspace_id
+    mail, it = sending.deliveries[1], deliveries.c  # of the contact with the highest number, which SQLite gives again
+    await app.store.contacts.delete(ws, sending.contacts[1])
+    made = await add_contact(app, ws, "citra@c.example", {}, {})
+    assert await app.store.contacts.timeline(ws, made.id) == ()
+    async with database.read() as connection:
+        assert await connection.scalar(select(it.contact_id).where(it.id == mail)) == -mail
+    await erasure.erase(app, ws, "budi@b.example")
+    async with database.read() as connection:
+        assert await connection.scalar(select(it.address).where(it.id == mail)) == ""
 
 
 async def seed_again(app: App, sending: Sending, database: Database) -> int:

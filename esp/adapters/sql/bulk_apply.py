@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.detach import detach
 from esp.adapters.sql.schema import (
-    bulk_changes,
     consents,
     contact_tags,
     contacts,
@@ -310,8 +310,7 @@ async def _delete(connection: AsyncConnection, bulk: Bulk, ids: Sequence[int]) -
             delete(subscriptions).where(of.list_id == list_id, of.contact_id.in_(ids)).returning(of.state))
         states = list(gone.scalars())
         await add_to_counters(connection, list_id, -states.count(_ON), -states.count(_OFF))
-    for table in (consents, bulk_changes, hygiene_findings):
-        await connection.execute(delete(table).where(table.c.contact_id.in_(ids)))
+    await detach(connection, bulk.workspace_id, ids)
     away = await connection.execute(
         delete(contacts).where(contacts.c.id.in_(ids), contacts.c.workspace_id == bulk.workspace_id)
         .returning(contacts.c.id))

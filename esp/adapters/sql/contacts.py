@@ -9,12 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.detach import detach
 from esp.adapters.sql.schema import (
-    bulk_changes,
     consents,
     contact_fields,
     contacts,
-    hygiene_findings,
     imports,
     lists,
     subscriptions,
@@ -194,8 +193,7 @@ class SqlContacts:
             found = await connection.execute(select(of.list_id).where(of.contact_id == contact_id).order_by(of.list_id))
             for list_id in found.scalars().all():
                 await self._change_subscription(connection, workspace_id, contact_id, list_id, None, None)
-            for table in (consents, bulk_changes, hygiene_findings):
-                await connection.execute(delete(table).where(table.c.contact_id == contact_id))
+            await detach(connection, workspace_id, (contact_id,))
             await connection.execute(delete(contacts).where(contacts.c.id == contact_id))
 
     # ---- subscriptions and consents

@@ -100,6 +100,11 @@ class SqlErasure:
                 found.update(rows.scalars())
         return frozenset(found)
 
+    async def knows_any(self, workspace_id: int) -> bool:
+        any_of = select(erased_addresses.c.digest).where(erased_addresses.c.workspace_id == workspace_id).limit(1)
+        async with self._database.read() as connection:
+            return await connection.scalar(any_of) is not None
+
     async def forgive(self, workspace_id: int, digest: str) -> bool:
         it = erased_addresses.c
         async with self._database.write() as connection:
@@ -157,7 +162,9 @@ async def _mails(
     rows = await connection.execute(
         select(d.id, d.campaign_id, d.state).where(
             d.workspace_id == workspace_id,
-            or_(d.contact_id.in_(ids), (d.campaign_id.in_(tests)) & (func.lower(d.address).in_(keys))),
+            # Tests, and mails of a contact that was deleted before, are known by their address alone.
+            or_(d.contact_id.in_(ids),
+                (d.campaign_id.in_(tests) | (d.contact_id < 0)) & (func.lower(d.address).in_(keys))),
         ).order_by(d.id)
     )
     return [(row.id, row.campaign_id, row.state in OPEN_STATES) for row in rows]
