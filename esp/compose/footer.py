@@ -1,6 +1,7 @@
 """What every broadcast must carry and authors forget: a way out, a postal address, and the preheader's hidden text."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from markupsafe import escape
@@ -10,18 +11,46 @@ from esp.compose.shield import WORD
 _BODY_OPEN: Final = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _BODY_CLOSE: Final = re.compile(r"</body\s*>", re.IGNORECASE)
 
-FOOTER_HTML: Final = (
-    '<div style="padding:24px;text-align:center;font-family:Helvetica,Arial,sans-serif;font-size:12px;line-height:1.6;'
-    'color:#6b7280">{% if workspace.postal_address %}{{ workspace.name }}, '
-    "{{ workspace.postal_address }}<br>{% endif %}"
-    '<a href="{{ unsubscribe_url }}" style="color:#6b7280">Unsubscribe</a> &middot; '
-    '<a href="{{ preferences_url }}" style="color:#6b7280">Preferences</a> &middot; '
-    '<a href="{{ view_url }}" style="color:#6b7280">View in browser</a></div>'
-)
-FOOTER_TEXT: Final = (
-    "\n-- \n{% if workspace.postal_address %}{{ workspace.name }}, {{ workspace.postal_address }}\n{% endif %}"
-    "Unsubscribe: <{{ unsubscribe_url }}>\nPreferences: <{{ preferences_url }}>\nView in browser: <{{ view_url }}>\n"
-)
+_WORDS: Final = {
+    "en": ("Unsubscribe", "Preferences", "View in browser"),
+    "id": ("Berhenti berlangganan", "Atur preferensi", "Lihat di peramban"),
+}
+_SENDER: Final = "{% if workspace.postal_address %}{{ workspace.name }}, {{ workspace.postal_address }}"
+_URLS: Final = ("{{ unsubscribe_url }}", "{{ preferences_url }}", "{{ view_url }}")
+
+
+def footer_html(language: str = "en") -> str:
+    """The footer as HTML with merge fields: in the reader's language where it is one of ours, else in ``language``."""
+    return (
+        '<div style="padding:24px;text-align:center;font-family:Helvetica,Arial,sans-serif;font-size:12px;'
+        f'line-height:1.6;color:#6b7280">{_SENDER}<br>{{% endif %}}' + _in_readers_language(language, _links_html)
+        + "</div>"
+    )
+
+
+def footer_text(language: str = "en") -> str:
+    """The footer of the plain text, as ``footer_html``."""
+    return f"\n-- \n{_SENDER}\n{{% endif %}}" + _in_readers_language(language, _links_text)
+
+
+def _in_readers_language(language: str, written: Callable[[str], str]) -> str:
+    """A template of the words in every language of ours; the mail's own where the reader's is none of them."""
+    usual = language.partition("-")[0].lower()
+    usual = usual if usual in _WORDS else "en"
+    # Only the first part of a tag like id-ID says which words to take (RFC 5646 section 2.2.1).
+    first = "{% set spoken = contact.language | default('') | lower %}"
+    tests = [f"if spoken == '{one}' or '{one}-' in spoken %}}{written(one)}{{%" for one in _WORDS if one != usual]
+    return first + "{% " + " el".join(tests) + f" else %}}{written(usual)}{{% endif %}}"
+
+
+def _links_html(language: str) -> str:
+    return " &middot; ".join(
+        f'<a href="{url}" style="color:#6b7280">{word}</a>' for word, url in zip(_WORDS[language], _URLS, strict=True))
+
+
+def _links_text(language: str) -> str:
+    return "".join(f"{word}: <{url}>\n" for word, url in zip(_WORDS[language], _URLS, strict=True))
+
 
 # Spaces that nobody sees keep mail programs from filling the preview with the mail's first words.
 _PADDING: Final = "&#847;&zwnj;&nbsp;" * 30

@@ -119,13 +119,13 @@ def _convert(making: _Making, shield: Shield, facts: Facts, trees: list[Tree | N
         making.problems += lint.lint_links(tuple(making.finder.links))
         text = text_from_html(covered, shield)
         if not has_unsubscribe:
-            covered = footer.before_body_end(covered, footer.FOOTER_HTML)
+            covered = footer.before_body_end(covered, footer.footer_html(facts.language))
         covered = footer.with_preheader(covered, shield.cover(_clean(draft.preheader), VERBATIM))
         final = shield.uncover(footer.before_body_end(covered, OPEN_SLOT)).rstrip("\n") + "\n"
         making.problems += lint.lint_html(covered, final)
         html = parse(final, VERBATIM)
     if not has_unsubscribe:
-        text += footer.FOOTER_TEXT
+        text += footer.footer_text(facts.language)
     links = {link.index: parse_url(link.url) for link in making.finder.links}
     return Frozen(subject, preheader, parse(shield.uncover(text), VERBATIM), html, links, facts.names())
 

@@ -145,9 +145,16 @@ async def _somebody_elses(app: App, campaign: Campaign) -> str:
 
 
 async def _facts(app: App, campaign: Campaign) -> tuple[Facts, frozenset[str]]:
-    workspace = await app.store.accounts.workspace(campaign.workspace_id)
     known = await app.store.contacts.field_names(campaign.workspace_id)
-    return Facts(workspace.name, workspace.postal_address, campaign.name, workspace.language), known
+    return await facts_of(app, campaign.workspace_id, campaign.name, campaign.include_lists), known
+
+
+async def facts_of(app: App, workspace_id: int, name: str, lists: Sequence[int]) -> Facts:
+    """What the mail says of its sender; its language is that of its lists where they have one, else the workspace's."""
+    workspace = await app.store.accounts.workspace(workspace_id)
+    spoken = {(await app.store.signups.list_signup(workspace_id, one)).signup.language for one in lists}
+    language = spoken.pop() if len(spoken) == 1 else ""
+    return Facts(workspace.name, workspace.postal_address, name, language or workspace.language)
 
 
 # ---- started ---------------------------------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "leave": "Untuk berhenti, kirim email ke {leave}",
         "not_on_subject": "Anda tidak ada di daftar {list}",
         "not_on": "Anda meminta berhenti dari “{list}” dengan alamat {address}. Alamat ini tidak ada di daftar itu, "
-        "jadi tidak ada yang perlu diubah.\n\nJika Anda menerima emailnya di alamat lain, silakan kirim dari alamat itu.",
+        "jadi tidak ada yang perlu diubah.\n\nJika Anda menerima emailnya di alamat lain, silakan kirim "
+        "dari alamat itu.",
         "help_subject": "Cara memakai {list} lewat email",
         "help": "Alamat-alamat ini milik “{list}” dari {brand}. Kirimlah dari alamat yang dimaksud; isinya boleh "
         "kosong.\n\nUntuk berlangganan: {subscribe}\nUntuk berhenti: {leave}\nBantuan ini: {help}\n\n"

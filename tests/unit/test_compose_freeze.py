@@ -212,6 +212,18 @@ def test_a_footer_is_added_only_where_there_is_no_way_out() -> None:
     assert "Keluar <#>" in text
 
 
+def test_the_footer_speaks_the_readers_language_else_the_mails() -> None:
+    for language, spoken, word in (
+        ("id", "", "Berhenti berlangganan"), ("id-ID", "en", "Unsubscribe"), ("en", "ID-id", "Berhenti berlangganan"),
+        ("en", "fr", "Unsubscribe"), ("fr", "", "Unsubscribe"), ("id", "fr", "Berhenti berlangganan"),
+    ):
+        compiled = freeze(Draft("S", "<p>x</p>", ContentKind.HTML), facts=Facts("Toko", "Jl. 1", "N", language))
+        _, _, html, text = render_preview(compiled, person(language=spoken))
+        assert f">{word}</a>" in html
+        assert f"\n{word}: <#>\n" in text
+        assert ("Unsubscribe" in html) == (word == "Unsubscribe")
+
+
 def test_the_preheader_is_hidden_text_at_the_start() -> None:
     compiled = frozen("<html><body class='a'><p>x</p></body></html>", preheader="A <b> & {{ contact.first_name }}")
     html = render_preview(compiled, person(first_name="<i>"))[2]

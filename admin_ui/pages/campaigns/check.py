@@ -14,7 +14,6 @@ from admin_ui.page import Page, Routes
 from admin_ui.pages.campaigns.preview import chosen_person, make_preview
 from admin_ui.pages.campaigns.shown import REASONS, readable
 from admin_ui.words import _
-from esp.compose.freeze import Facts
 from esp.errors import ConflictError, InputError
 from esp.flows import campaigns as flow
 from esp.model.campaign import CampaignAction, CampaignState
@@ -87,8 +86,8 @@ async def _links(page: Page, detail: CampaignDetail) -> list[VariantLinks]:
     """The links of each variant that can be compiled; variants with the same content are shown once."""
     found: list[VariantLinks] = []
     known = await page.app.store.contacts.field_names(page.workspace_id)
-    workspace = page.session.workspace
-    facts = Facts(workspace.name, workspace.postal_address, detail.campaign.name, workspace.language)
+    facts = await flow.facts_of(
+        page.app, page.workspace_id, detail.campaign.name, detail.campaign.include_lists)
     seen: set[str] = set()
     for variant in detail.variants:
         if variant.edit.source in seen or not variant.edit.source.strip():

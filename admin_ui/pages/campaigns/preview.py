@@ -9,9 +9,9 @@ from admin_ui.page import Page, Routes
 from admin_ui.pages.campaigns.form import ComposeForm, read_edit
 from admin_ui.pages.campaigns.shown import readable
 from admin_ui.words import _
-from esp.compose.freeze import Facts
 from esp.compose.service import Preview
 from esp.errors import InputError, NotFoundError
+from esp.flows.campaigns import facts_of
 from esp.ports.campaigns import CampaignEdit
 from esp.ports.contacts import Contact
 from esp.wire.addresses import AddressError, parse_address
@@ -43,11 +43,10 @@ async def chosen_person(page: Page, address: str, lists: tuple[int, ...]) -> Con
 async def make_preview(page: Page, edit: CampaignEdit, at: int, person: Contact | None) -> Preview:
     """Variant number ``at`` of ``edit`` as ``person`` would read it; a made-up somebody where there is none."""
     draft = edit.variants[min(at, len(edit.variants) - 1)].draft()
-    workspace = page.session.workspace
     known = await page.app.store.contacts.field_names(page.workspace_id)
     return await page.app.content.preview(
         draft, person.email if person else _SAMPLE_ADDRESS, person.merge_fields() if person else {},
-        known_fields=known, facts=Facts(workspace.name, workspace.postal_address, edit.name, workspace.language),
+        known_fields=known, facts=await facts_of(page.app, page.workspace_id, edit.name, edit.include_lists),
         list_name=await _list_name(page, edit.include_lists))
 
 
