@@ -18,6 +18,7 @@ from esp.model.delivery import EventType, NewEvent
 from esp.ports.reports import Figures, MemberFigures, Metric
 from tests.admin_house import Browser, admin_house
 from tests.campaign_seed import Seed, everybody, full
+from tracking.experiments import Progress
 
 
 @pytest.fixture
@@ -133,26 +134,45 @@ def variant(label: str, delivered: int, clicked: int) -> MemberFigures:
 
 def test_a_small_lead_is_not_called_one() -> None:
     told = compare_variants([variant("A", 400, 40), variant("B", 400, 44)])
-    assert "No difference was found" in told
+    assert told[0] == "B was clicked by 11.0% of the people, A by 10.0%."
+    assert "No difference was found" in told[1]
+    assert "B is the best with a probability of 67.8%" in told[2]
+    assert "each variant would need about" in told[3]
 
 
-def test_a_clear_lead_is_told_with_its_bounds() -> None:
+def test_a_clear_lead_is_told_with_its_bounds_and_what_to_bet_on() -> None:
     told = compare_variants([variant("A", 4000, 400), variant("B", 4000, 600)])
-    assert "The lead of B is more than chance" in told
+    assert "The lead of B is more than chance" in told[1]
+    assert "more than 99.9%" in told[2]
+    assert len(told) == 3
 
 
 def test_the_luckiest_of_many_is_held_to_more() -> None:
-    pair = [variant("A", 1000, 100), variant("B", 1000, 130)]
-    assert "more than chance" in compare_variants(pair)
+    pair = [variant("A", 1000, 100), variant("B", 1000, 140)]
+    assert "more than chance" in compare_variants(pair)[1]
     many = pair + [variant(label, 1000, 100) for label in "CDEFGH"]
-    assert "No difference was found" in compare_variants(many)
+    assert "No difference was found" in compare_variants(many)[1]
+
+
+def test_while_answers_are_to_come_a_lead_needs_more() -> None:
+    pair = [variant("A", 1000, 100), variant("B", 1000, 150)]
+    assert "more than chance" in compare_variants(pair, at=Progress(1.0, 1.0))[1]
+    assert "No difference was found" in compare_variants(pair, at=Progress(1.0, 0.3))[1]
+    assert "No difference was found" in compare_variants(pair, at=Progress(0.3, 1.0))[1]
+    assert "too early" in compare_variants(pair, at=Progress(1.0, 0.0))[1]
+
+
+def test_a_split_that_lost_people_is_not_judged() -> None:
+    pair = [variant("A", 1000, 100), variant("B", 1400, 300)]
+    assert "no comparison is worth anything" in compare_variants(pair, {"A": 1, "B": 1})[0]
+    assert "more than chance" in compare_variants(pair, {"A": 5, "B": 7})[1]
 
 
 def test_nothing_is_said_where_there_is_nothing_to_compare() -> None:
-    assert compare_variants([variant("A", 100, 1)]) == ""
-    assert compare_variants([variant("A", 100, 1), variant("B", 0, 0)]) == ""
+    assert compare_variants([variant("A", 100, 1)]) == []
+    assert compare_variants([variant("A", 100, 1), variant("B", 0, 0)]) == []
     nobody_clicked = [replace(variant(label, 50, 0)) for label in "AB"]
-    assert "No difference was found" in compare_variants(nobody_clicked)
+    assert "No difference was found" in compare_variants(nobody_clicked)[1]
 
 
 def test_every_metric_that_has_people_has_a_definition() -> None:

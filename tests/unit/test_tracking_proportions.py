@@ -1,11 +1,11 @@
-"""Intervals against published values and against simulation; sentences that claim no more than is known."""
+"""Intervals against published values and against simulation."""
 
 import random
 
 import pytest
 
-from esp.ports.reports import Figures, MemberFigures, Metric
-from tracking.reports import compare_variants, share
+from esp.ports.reports import Figures, Metric
+from tracking.reports import share
 from tracking.science.proportions import Finding, compare, difference, wilson
 
 
@@ -45,30 +45,6 @@ def test_equal_shares_are_called_different_one_time_in_twenty_at_most() -> None:
 
     wrong = sum(compare(drawn(), 400, drawn(), 400).finding is not Finding.NO_DIFFERENCE for _ in range(600))
     assert wrong / 600 < 0.07
-
-
-def variant(label: str, delivered: int, clicked: int) -> MemberFigures:
-    return MemberFigures(label, label, Figures(targeted=delivered, delivered=delivered, clicked=clicked))
-
-
-def test_sentences_claim_no_more_than_is_known() -> None:
-    def say(*variants: MemberFigures) -> list[str]:
-        return [verdict.sentence for verdict in compare_variants(variants)]
-
-    assert say(variant("A", 1000, 50), variant("B", 1000, 120)) == ["B is better than A by 4.6–9.5 points."]
-    assert say(variant("A", 1000, 120), variant("B", 1000, 50)) == ["A is better than B by 4.6–9.5 points."]
-    assert say(variant("A", 100, 5), variant("B", 100, 7)) == [
-        "No difference found between A and B; if there is one, it is most likely below 9.3 points."
-    ]
-    assert say(variant("A", 0, 0), variant("B", 0, 0)) == ["Nothing is known about A and B yet."]
-    assert say(variant("A", 10, 1)) == []
-    assert len(say(*(variant(label, 100, 5) for label in "ABCDEFGH"))) == 28
-
-
-def test_more_variants_need_more_evidence() -> None:
-    a, b = variant("A", 1000, 100), variant("B", 1000, 128)
-    assert compare_variants((a, b))[0].comparison.finding is Finding.SECOND_BETTER
-    assert compare_variants((a, b, variant("C", 1000, 110)))[0].comparison.finding is Finding.NO_DIFFERENCE
 
 
 def test_a_share_never_exceeds_its_base() -> None:

@@ -76,7 +76,7 @@ def compare(a_successes: int, a_trials: int, b_successes: int, b_trials: int, z:
     """Whether the second share differs from the first, looked at once and at the end.
 
     A fixed-sample answer: who looks again and again until it says "better" will be misled more often than one time in
-    twenty (sequential tests are the remedy).
+    twenty; ``sequential.judge`` is for those.
     """
     gap = difference(a_successes, a_trials, b_successes, b_trials, z)
     if gap is None:

@@ -21,7 +21,7 @@ from math import log, sqrt
 from statistics import NormalDist
 from typing import Final
 
-from tracking.science.proportions import Comparison, compare
+from tracking.science.proportions import Comparison, Finding, compare
 
 _WITHIN: Final = 0.9  # of the error is spent up to the horizon
 _MIXTURE: Final = 0.1  # where, as a part of the horizon, the boundary past it is tightest
@@ -64,17 +64,18 @@ def multiplier(progress: float, error: float = 0.05) -> float:
     return sqrt(reach * (log(reach / _MIXTURE) - 2 * log((1 - _WITHIN) * error)) / progress)
 
 
-def judge(first: Arm, second: Arm, planned: tuple[int, int], error: float = 0.05) -> Comparison:
+def judge(first: Arm, second: Arm, planned: tuple[int, int], error: float = 0.05, ripe: float = 1.0) -> Comparison:
     """Whether the second share differs from the first, however often and whenever this is asked.
 
     ``planned`` is how many each is to have at the end, fixed before the first look; the error is that of a wrong answer
-    at any look. Raises ValueError for a plan of nobody.
+    at any look. Where successes come some time after the trials, ``ripe`` is the part of these trials' successes that
+    has come by now; to take it for smaller than it is errs on the safe side. Raises ValueError for a plan of nobody.
     """
     if min(planned) <= 0:
         raise ValueError(f"a test of nobody: {planned}")
-    if not first.trials or not second.trials:
-        return compare(first.successes, first.trials, second.successes, second.trials)
-    progress = _information(first.trials, second.trials) / _information(*planned)
+    if not first.trials or not second.trials or not ripe > 0:
+        return Comparison(Finding.UNKNOWN, None)
+    progress = ripe * _information(first.trials, second.trials) / _information(*planned)
     return compare(first.successes, first.trials, second.successes, second.trials, multiplier(progress, error))
 
 

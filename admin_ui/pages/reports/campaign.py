@@ -1,6 +1,7 @@
 """A campaign's report: human figures first, what is estimated with its interval, and everybody accounted for."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from admin_ui.words import _
 from esp.model.campaign import CampaignState
 from esp.ports.campaigns import CampaignDetail
 from esp.ports.reports import Bucket, Figures, Metric, ReasonCount, TimeSeries
+from tracking.experiments import Progress, progress
 
 routes = Routes()
 
@@ -41,13 +43,21 @@ async def report(page: Page) -> web.StreamResponse:
         head=[shown(campaign_id, figures, metric) for metric in _HEAD],
         machine_figures=[shown(campaign_id, figures, metric) for metric in _MACHINES],
         account=[shown(campaign_id, figures, metric) for metric in _ENDS],
-        range_words=range_words, comparison=compare_variants(variants), people_href=people_href, Metric=Metric,
+        range_words=range_words, comparison=compare_variants(variants, *_trial(detail, series, page.app.clock.now())),
+        people_href=people_href, Metric=Metric,
         charts=_charts(series, page.session.workspace.time_zone, machines),
         providers=await store.by_provider(workspace_id, campaign_id),
         links=await store.by_link(workspace_id, campaign_id),
         link_variants=await _link_variants(page, detail), readable=readable,
         reasons=_reasons(campaign_id, await store.reasons(workspace_id, campaign_id)),
         definitions=DEFINITIONS)
+
+
+def _trial(detail: CampaignDetail, series: TimeSeries, now: datetime) -> tuple[dict[str, int], Progress]:
+    """The planned shares of the variants by their ids, and how far the campaign is."""
+    campaign = detail.campaign
+    walked = 1.0 if campaign.walk_done else campaign.walk_cursor / max(1, campaign.walk_until)
+    return {str(one.id): one.edit.weight for one in detail.variants}, progress(series, walked, now)
 
 
 async def _link_variants(page: Page, detail: CampaignDetail) -> dict[str, str]:

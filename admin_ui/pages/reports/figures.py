@@ -1,15 +1,15 @@
 """Figures for showing: a count, its share with an interval, where its people are, and what it means."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from urllib.parse import urlencode
 
 from admin_ui.pages.reports.definitions import DEFINITIONS, Definition
-from admin_ui.render import percent
+from admin_ui.render import number, percent
 from admin_ui.words import _
 from esp.ports.reports import Figures, MemberFigures, Metric
-from tracking.science.proportions import Interval, difference, wilson
+from tracking.experiments import Progress, Reading, read
+from tracking.science.proportions import Interval, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +64,60 @@ def range_words(found: Interval | None) -> str:
     return f"{percent(found.low)[:-1]}–{percent(found.high)}"
 
 
-def compare_variants(variants: Sequence[MemberFigures]) -> str:
-    """What can honestly be said about two or more variants, in a sentence; empty where there is nothing to compare."""
-    told = [one for one in variants if one.figures.delivered]
-    if len(told) < 2:
-        return ""
-    clicks = any(one.figures.clicked for one in told)
+def compare_variants(
+    variants: Sequence[MemberFigures], weights: Mapping[str, int] | None = None, at: Progress | None = None,
+) -> list[str]:
+    """What can honestly be said about two or more variants, in sentences; none where there is nothing to compare.
 
-    def count(one: MemberFigures) -> int:
-        return one.figures.clicked if clicks else one.figures.opened
+    They hold at whatever moment one looks. ``weights`` are the planned shares by the variants' ids.
+    """
+    told = read(variants, weights, at)
+    if told is None:
+        return []
+    if told.skewed:
+        return [_("The variants did not reach as many people as their shares planned, by more than chance. Something "
+                  "loses mails of one of them; until it is found, no comparison is worth anything.")]
+    leader, other = told.leader.label, told.other.label
+    metric = told.metric.value
+    sentences = [_("{a} was {what} by {x} of the people, {b} by {y}.").format(
+        a=leader, b=other, what=_("clicked") if told.metric is Metric.CLICKED else _("opened"),
+        x=percent(getattr(told.leader.figures, metric), told.leader.figures.delivered, 1),
+        y=percent(getattr(told.other.figures, metric), told.other.figures.delivered, 1))]
+    if told.gap is None:
+        return [*sentences, _("It is too early to say anything: answers take hours to come.")]
+    low, high = _points(told.gap.low), _points(told.gap.high)
+    if told.found:
+        sentences.append(_("The lead of {a} is more than chance: it lies between {low} and {high} percentage "
+                           "points.").format(a=leader, low=low, high=high))
+    else:
+        sentences.append(_("No difference was found that chance could not explain: {a} may be {low} percentage points "
+                           "behind or {high} ahead.").format(a=leader, low=_points(-told.gap.low), high=high))
+    sentences.append(_belief(told))
+    if told.needed is not None:
+        sentences.append(_("To find a difference as small as the present one, each variant would need about {number} "
+                           "people.").format(number=number(_about(told.needed))))
+    return sentences
 
-    ranked = sorted(told, key=lambda one: count(one) / one.figures.delivered, reverse=True)
-    best, second = ranked[0], ranked[1]
-    # With more than two variants the best of them is lucky by choice: each pair there is is held to a stricter
-    # certainty (Bonferroni), so that one in twenty such reports as a whole is wrong, and not one in twenty pairs.
-    pairs = len(told) * (len(told) - 1) // 2
-    found = difference(count(second), second.figures.delivered, count(best), best.figures.delivered,
-                       NormalDist().inv_cdf(1 - 0.025 / pairs))
-    if found is None:
-        return ""
-    what = _("clicked") if clicks else _("opened")
-    rates = _("{a} was {what} by {x} of the people, {b} by {y}.").format(
-        a=best.label, b=second.label, what=what, x=percent(count(best), best.figures.delivered, 1),
-        y=percent(count(second), second.figures.delivered, 1))
-    low, high = _points(found.low), _points(found.high)
-    if found.low > 0:
-        return rates + " " + _("The lead of {a} is more than chance: it lies between {low} and {high} percentage "
-                               "points.").format(a=best.label, low=low, high=high)
-    return rates + " " + _("No difference was found that chance could not explain: {a} may be {low} percentage points "
-                           "behind or {high} ahead.").format(a=best.label, low=_points(-found.low), high=high)
+
+def _belief(told: Reading) -> str:
+    """The Bayesian reading: what to bet on, for whoever has to choose now."""
+    return _("If you had to choose now: {a} is the best with a probability of {p}, and its gain over {b} is most "
+             "likely between {low} and {high} points.").format(
+        a=told.leader.label, b=told.other.label, p=_certainty(told.probability),
+        low=_points(told.gain.low), high=_points(told.gain.high))
+
+
+def _certainty(probability: float) -> str:
+    """Never all of it: nothing that was counted is certain."""
+    return _("more than 99.9%") if probability > 0.999 else percent(probability)
+
+
+def _about(count: int) -> int:
+    """Two digits that count, rounded up: more would promise more than is known."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // step) * step
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}"
+    """Percentage points, as the reader writes numbers."""
+    return percent(share)[:-1].replace("-", "−")
