@@ -138,11 +138,11 @@ class Engine:
             raise ValueError(f"the message could not be made: {problem!r}") from problem
 
     def _seal(self, prepared: PreparedPlan, row: OutboxRow, now: datetime) -> OutgoingMessage:
-        """A single message, as it was written; only its signatures and its return path are ours to add."""
+        """A single message, as it was written; only signatures, return path and the way out are ours to add."""
         if prepared.sealer is None:
             prepared.sealer = Sealer(prepared.plan.envelope, self.app.tokens, signed=self._signed)
         with self.stopwatch.stage("hash_sign"):
-            return prepared.sealer.seal(row.delivery_id, row.address, row.raw, now)
+            return prepared.sealer.seal(row.delivery_id, row.address, row.raw, now, can_leave=row.can_leave)
 
     async def close(self) -> None:
         """Close sessions and give back what was taken and not used."""

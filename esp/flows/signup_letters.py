@@ -1,7 +1,7 @@
 """The mails that a sign-up causes: please confirm, welcome, and answers to commands; in English and Indonesian."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from typing import Final
@@ -150,8 +150,9 @@ def welcome(head: Letterhead) -> NewMessage:
     text = "\n\n".join((
         _fill(own.get("welcome", "").strip() or words["welcome"], **values), _fill(words["leave"], leave=leave),
         _foot(head.pages)))
-    return _message(head, MessageKind.WELCOME, subject, text, "", extra=(
-        ("List-Unsubscribe", f"<mailto:{leave}>"), ("List-Id", f"<{one.handle}.{head.domain.name}>")))
+    letter = _message(head, MessageKind.WELCOME, subject, text, "", extra=(
+        ("List-Id", f"<{one.handle}.{head.domain.name}>"),))
+    return replace(letter, list_id=one.id)  # List-Unsubscribe names the delivery, so it is put in when it is sent
 
 
 def answer(head: Letterhead, name: str, in_reply_to: str) -> NewMessage:

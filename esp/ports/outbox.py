@@ -52,6 +52,7 @@ class OutboxRow:
     tracked: bool = True
     digest: tuple[DigestItem, ...] = ()
     raw: bytes = b""  # a single message, whole but for its signatures; then nothing is merged
+    can_leave: bool = False  # it is mail of a list, which its reader may leave with one click
 
 
 @dataclass(frozen=True, slots=True)

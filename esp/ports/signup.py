@@ -163,7 +163,10 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A whole message for one person. ``raw`` is CRLF-clean and lacks only signatures; ``provider`` as for batches."""
+    """A whole message for one person. ``raw`` is CRLF-clean and lacks only signatures; ``provider`` as for batches.
+
+    With ``list_id`` it is mail of a list: the way out of that list (RFC 8058) is put in when it is sent.
+    """
 
     workspace_id: int
     domain_id: int
@@ -174,6 +177,7 @@ class NewMessage:
     provider: str
     subject: str
     raw: bytes
+    list_id: int | None = None
 
 
 class Signups(Protocol):

@@ -14,7 +14,7 @@ from esp.wire import headers as wire
 from esp.wire.dkim import body_hash, signer_for
 from esp.wire.mime import ALTERNATIVE, TEXT_ONLY
 from esp.wire.quoted_printable import encode_piece
-from esp.wire.tokens import TokenSigner
+from esp.wire.tokens import Purpose, TokenSigner
 
 _FIELD: Final = re.compile(rb"([!-9;-~]+):[ \t]?((?:[^\r\n]|\r\n[ \t])*)\r\n")
 _MESSAGE_ID: Final = re.compile(rb"<([^<>\s]+)>")
@@ -28,8 +28,13 @@ class Sealer:
         self._tokens = tokens
         self._signers = [signer_for(key) for key in envelope.keys] if signed else []
 
-    def seal(self, delivery_id: int, address: str, raw: bytes, now: datetime) -> OutgoingMessage:
-        """``raw`` (CRLF-clean) ready for the wire. Raises ValueError where it is no message or has no Message-ID."""
+    def seal(
+        self, delivery_id: int, address: str, raw: bytes, now: datetime, *, can_leave: bool = False
+    ) -> OutgoingMessage:
+        """``raw`` (CRLF-clean) ready for the wire, with a one-click way out where ``can_leave`` (RFC 8058), which is
+        signed with the rest. Raises ValueError where it is no message or has no Message-ID."""
+        if can_leave:
+            raw = self._way_out(delivery_id) + raw
         head, separator, body = raw.partition(b"\r\n\r\n")
         head += b"\r\n"
         headers = [(found[1], found[2]) for found in _FIELD.finditer(head)]
@@ -47,6 +52,15 @@ class Sealer:
             delivery_id, f"{local}@{envelope.bounce_domain}", address, b"".join((*signatures, raw)),
             found_id[1].decode("ascii"), smtputf8=not address.isascii(),
         )
+
+    def _way_out(self, delivery_id: int) -> bytes:
+        """As a campaign's mail has it: a link that a POST unsubscribes by, and an address of our own MX."""
+        to = self._envelope
+        claims = (to.workspace_id, to.campaign_id, delivery_id)
+        urls = [f"{to.tracking_url}/u/{self._tokens.sign(Purpose.UNSUBSCRIBE, *claims)}",
+                f"mailto:{self._tokens.unsubscribe_mailbox(*claims)}@{to.bounce_domain}"]
+        return (b"List-Unsubscribe: " + wire.encode_urls(urls) + b"\r\n"
+                b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
 
 
 def write_message(

@@ -1,22 +1,34 @@
 """Signing up: asked by a form, answered by a mail, done by a button; and what robots and scanners achieve, nothing."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import func, select, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import contacts, deliveries, lists, messages, signup_counts, signups, wordings
+from esp.adapters.sql.schema import (
+    contacts,
+    deliveries,
+    lists,
+    messages,
+    signup_counts,
+    signups,
+    suppressions,
+    wordings,
+)
 from esp.flows import signup as flow
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.permission import OptIn, SignupAction, SignupChannel
 from esp.ports.signup import AskedField
 from esp.wire.addresses import parse_address
 from esp.wire.tokens import Purpose
+from tests.flows.test_signup_commands import open_post
 from tests.sending_app import working
 from tests.signup_world import AGENT, World, hidden, link_of, signup_world, solve, text_of
 
@@ -125,8 +137,40 @@ async def test_single_opt_in_needs_the_proof_of_work_else_it_asks(world: World) 
     assert await world.state("budi@warung.example") == {"News": "pending"}
     mails = {str(mail["To"]): mail for mail in await world.mails(2)}
     assert mails["ani@warung.example"]["Subject"] == "Welcome to News"
-    assert mails["ani@warung.example"]["List-Unsubscribe"] == "<mailto:news-unsubscribe@bounce.toko.example>"
     assert mails["budi@warung.example"]["Subject"] == "Please confirm: News"
+    # Nobody is on a list yet who is asked to confirm, so there is nothing to leave.
+    assert not {"List-Unsubscribe", "List-Unsubscribe-Post", "List-Id"} & set(mails["budi@warung.example"].keys())
+
+
+@pytest.mark.parametrize("way", ["one-click", "page", "mail"])
+async def test_a_welcome_is_left_as_any_mail_of_a_list(world: World, way: str) -> None:
+    await world.add_list("Offers")
+    await world.set_list(opt_in=OptIn.SINGLE, welcome=True)
+    await world.sign_up("ani@warung.example")
+    await world.answer()
+    (mail,) = await world.mails(1)
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    link, mailto = re.findall(r"<([^>]+)>", str(mail["List-Unsubscribe"]))
+    signed = str(mail["DKIM-Signature"]).lower()
+    assert {"list-unsubscribe", "list-unsubscribe-post"} <= set(re.split(r"[:;\s]+", signed))  # RFC 8058 section 4
+    assert link.startswith(world.app.settings.public_url)
+    path = urlsplit(link).path
+    response, page = await world.get(path)
+    assert response.status == 200
+    assert "News" in page
+    assert "Offers" not in page
+    assert await world.state("ani@warung.example") == {"News": "subscribed"}, "a look changes nothing"
+    if way == "mail":
+        async with open_post(world) as post:
+            await post.write(mailto.removeprefix("mailto:"))
+    else:
+        data = {"List-Unsubscribe": "One-Click"} if way == "one-click" else {"action": "unsubscribe"}
+        response, _ = await world.post(path, data)
+        assert response.status == 200
+    assert await world.state("ani@warung.example") == {"News": "unsubscribed"}
+    async with world.database.read() as connection:
+        barred = (await connection.execute(select(suppressions))).all()
+    assert barred == [], "the list alone was left"
 
 
 async def test_who_left_comes_back_only_by_a_confirmation(world: World) -> None:

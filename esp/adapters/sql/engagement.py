@@ -21,6 +21,7 @@ from esp.adapters.sql.schema import (
     journal_offsets,
     links,
     lists,
+    messages,
     subscriptions,
     variants,
     workspaces,
@@ -71,10 +72,11 @@ class SqlEngagement:
             return {row.link_index: row.url for row in rows}
 
     async def letter(self, workspace_id: int, campaign_id: int, delivery_id: int) -> Letter | None:
-        d, c, k = deliveries.c, contacts.c, campaigns.c
+        d, c, k, single = deliveries.c, contacts.c, campaigns.c, messages.c
         async with self._database.read() as connection:
             found = await connection.execute(
-                select(d.contact_id, d.variant_id, d.address, k.include_lists, k.test_of, k.sample, k.from_name,
+                select(func.coalesce(single.contact_id, d.contact_id).label("contact_id"), d.variant_id, d.address,
+                       single.list_id, k.include_lists, k.test_of, k.sample, k.from_name,
                        workspaces.c.name.label("brand"), variants.c.subject, c.id.label("known"), c.email, c.first_name,
                        c.last_name, c.city, c.country, c.language, c.time_zone, c.birth_date, c.fields,
                        contact_preferences.c.tracking_off)
@@ -82,8 +84,10 @@ class SqlEngagement:
                     deliveries
                     .join(campaigns, and_(k.id == d.campaign_id, k.workspace_id == d.workspace_id))
                     .join(workspaces, workspaces.c.id == d.workspace_id)
+                    .outerjoin(messages, and_(single.delivery_id == d.id, single.workspace_id == d.workspace_id))
                     .outerjoin(variants, and_(variants.c.id == d.variant_id, variants.c.campaign_id == d.campaign_id))
-                    .outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == d.workspace_id))
+                    .outerjoin(contacts, and_(c.id == func.coalesce(single.contact_id, d.contact_id),
+                                              c.workspace_id == d.workspace_id))
                     .outerjoin(contact_preferences, contact_preferences.c.contact_id == c.id)
                 )
                 .where(d.id == delivery_id, d.workspace_id == workspace_id, d.campaign_id == campaign_id)
@@ -91,7 +95,7 @@ class SqlEngagement:
             row = found.one_or_none()
             if row is None:
                 return None
-            ids = [int(list_id) for list_id in row.include_lists]
+            ids = [int(list_id) for list_id in row.include_lists] + [row.list_id] * (row.list_id is not None)
             on_lists = await connection.execute(
                 select(lists.c.id, lists.c.name, subscriptions.c.state)
                 .join(subscriptions, subscriptions.c.list_id == lists.c.id)

@@ -36,7 +36,7 @@ async def queue_message(connection: AsyncConnection, dialect: str, message: NewM
         return int(made.scalar_one())
 
     message_id = await one(messages, public_id=new_public_id(), contact_id=message.contact_id, kind=message.kind,
-                           subject=message.subject, raw=message.raw, created_at=now)
+                           subject=message.subject, raw=message.raw, created_at=now, list_id=message.list_id)
     batch_id = await one(batches, campaign_id=campaign_id, provider=message.provider, state="ready", due_at=now,
                          stream=Stream.TRANSACTIONAL.value, size=1)
     delivery_id = await one(
@@ -83,7 +83,7 @@ async def load_messages(connection: AsyncConnection, batch: ClaimedBatch, now: d
     rows = await connection.execute(
         select(
             d.id, d.address, d.domain, d.provider, d.attempts, d.created_at, d.reason, d.maybe_duplicate, m.contact_id,
-            m.raw, key.label("key"), suppression_rank(batch.workspace_id, (), now, key).label("rank"),
+            m.raw, m.list_id, key.label("key"), suppression_rank(batch.workspace_id, (), now, key).label("rank"),
         )
         .join(messages, m.delivery_id == d.id)
         .outerjoin(contacts, and_(c.id == m.contact_id, c.workspace_id == d.workspace_id))
@@ -98,5 +98,6 @@ async def load_messages(connection: AsyncConnection, batch: ClaimedBatch, now: d
             row.id, row.contact_id or 0, 0, row.address, row.key, row.domain, row.provider, row.attempts,
             row.created_at, row.reason, row.maybe_duplicate,
             refused.value if refused and refused is not ExclusionReason.UNSUBSCRIBED else "", raw=bytes(row.raw),
+            can_leave=row.list_id is not None,
         ))
     return tuple(found)

@@ -21,6 +21,7 @@ from esp.adapters.sql.schema import (
     contacts,
     deliveries,
     lists,
+    messages,
     subscriptions,
     topics,
     workspaces,
@@ -87,8 +88,10 @@ class SqlPreferences:
         d = deliveries.c
         async with self._database.read() as connection:
             contact_id = await connection.scalar(
-                select(d.contact_id).where(d.id == delivery_id, d.workspace_id == workspace_id,
-                                           d.campaign_id == campaign_id)
+                select(func.coalesce(messages.c.contact_id, d.contact_id))
+                .select_from(deliveries.outerjoin(
+                    messages, and_(messages.c.delivery_id == d.id, messages.c.list_id.is_not(None))))
+                .where(d.id == delivery_id, d.workspace_id == workspace_id, d.campaign_id == campaign_id)
             )
         return None if contact_id is None or contact_id < 0 else int(contact_id)
 

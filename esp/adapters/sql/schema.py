@@ -488,6 +488,7 @@ messages = Table(
     "messages", metadata, _id(), _public_id(), _workspace(),
     Column("delivery_id", Id, nullable=True, unique=True), Column("contact_id", Id, nullable=True),
     _text("kind"), _text("subject"), Column("raw", LargeBinary, nullable=False), _at("created_at"),
+    Column("list_id", Id, nullable=True),  # of mail that can be unsubscribed from: what is left then
     Index("ix_messages_contact_id", "contact_id", "id"),
 )
 

@@ -8,7 +8,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.digests import lists_of_digest
 from esp.adapters.sql.ledger import append_events, append_suppressions
-from esp.adapters.sql.schema import campaigns, consents, contact_redirects, contacts, deliveries, lists, subscriptions
+from esp.adapters.sql.schema import (
+    campaigns,
+    consents,
+    contact_redirects,
+    contacts,
+    deliveries,
+    lists,
+    messages,
+    subscriptions,
+)
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.delivery import EventType, NewEvent
 from esp.ports.engagement import Withdrawal
@@ -24,9 +33,14 @@ async def withdraw(connection: AsyncConnection, dialect: str, withdrawal: Withdr
     not bring them back; and where the contact itself is gone, its address is suppressed.
     """
     delivery = await _delivery(connection, withdrawal)
-    if delivery is None or delivery.test_of is not None:  # a test send goes to a colleague, whom nobody takes off
+    if delivery is None:
         return False
-    list_ids = sorted(int(list_id) for list_id in delivery.include_lists)
+    if delivery.list_id is not None:  # a single message of a list, such as its welcome
+        list_ids = [int(delivery.list_id)]
+    elif delivery.test_of is not None:  # a test send goes to a colleague, whom nobody takes off
+        return False
+    else:
+        list_ids = sorted(int(list_id) for list_id in delivery.include_lists)
     if delivery.digest and delivery.contact_id is not None:  # only the lists of what stood in this person's digest
         list_ids = await lists_of_digest(connection, withdrawal.campaign_id, delivery.contact_id) or list_ids
     if delivery.contact_id is None or not list_ids:
@@ -83,15 +97,17 @@ async def restore(connection: AsyncConnection, withdrawal: Withdrawal) -> bool:
 
 
 async def _delivery(connection: AsyncConnection, withdrawal: Withdrawal) -> Any:
-    d, moved = deliveries.c, contact_redirects.c
+    d, moved, single = deliveries.c, contact_redirects.c, messages.c
+    # A single message's delivery has no contact's number; the message knows whom it was for.
+    target = func.coalesce(single.contact_id, d.contact_id)
     # Somebody who was merged into another contact leaves as that one.
-    person = func.coalesce(
-        select(moved.contact_id).where(moved.old_id == d.contact_id).scalar_subquery(), d.contact_id)
+    person = func.coalesce(select(moved.contact_id).where(moved.old_id == target).scalar_subquery(), target)
     found = await connection.execute(
         select(d.address, d.unsubscribed_at, campaigns.c.include_lists, campaigns.c.test_of, campaigns.c.digest,
-               contacts.c.id.label("contact_id"), contacts.c.email_key)
+               contacts.c.id.label("contact_id"), contacts.c.email_key, single.list_id)
         .select_from(
             deliveries
+            .outerjoin(messages, and_(single.delivery_id == d.id, single.workspace_id == d.workspace_id))
             .join(campaigns, and_(campaigns.c.id == d.campaign_id, campaigns.c.workspace_id == d.workspace_id))
             .outerjoin(contacts, and_(contacts.c.id == person, contacts.c.workspace_id == d.workspace_id))
         )

@@ -104,7 +104,7 @@ def upgrade() -> None:
         sa.Column("public_id", sa.String(32), nullable=False), sa.Column("workspace_id", ID, nullable=False),
         sa.Column("delivery_id", ID, nullable=True), sa.Column("contact_id", ID, nullable=True),
         _text("kind"), _text("subject"), sa.Column("raw", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False), sa.Column("list_id", ID, nullable=True),
         _to("messages", "workspace_id", "workspaces"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
         sa.UniqueConstraint("public_id", name=op.f("uq_messages_public_id")),
