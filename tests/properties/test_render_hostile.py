@@ -69,7 +69,7 @@ def test_the_wire_decodes_to_what_the_preview_shows(fields: dict[str, object]) -
         assert body is not None
         octets = body.get_payload(decode=True)
         assert isinstance(octets, bytes)
-        decoded = re.sub(r"https://t\.toko\.example/[uv]/[\w-]+", "#", octets.decode())
+        decoded = re.sub(r"https://t\.toko\.example/[uvp]/[\w-]+", "#", octets.decode())
         shown = shown.encode("utf-8", "replace").decode().replace("\x00", "")
         assert re.sub(r"\r\n?|\n", "\n", decoded) == re.sub(r"\r\n?|\n", "\n", shown)
 

@@ -102,11 +102,12 @@ async def tags(page: Page) -> web.Response:
 
 @routes.post("/contacts/tags/{tag_id:\\d+}")
 async def rename_tag(page: Page) -> web.Response:
+    tag_id = page.key("tag_id")
     form = await page.form(TagForm)
     if form.data is None:
         return page.redirect("/contacts/tags", form.problem("tag"), "warn")
     try:
-        await page.app.store.people.rename_tag(page.workspace_id, page.key("tag_id"), form.data.tag)
+        await page.app.store.people.rename_tag(page.workspace_id, tag_id, form.data.tag)
     except (ConflictError, InputError) as error:
         return page.redirect("/contacts/tags", _(str(error)), "warn")
     return page.redirect("/contacts/tags", _("Saved."))
