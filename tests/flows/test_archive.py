@@ -7,7 +7,7 @@ from typing import Any
 
 import feedparser
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import campaigns, contacts, lists, subscriptions, variants
@@ -129,6 +129,12 @@ async def test_the_archive_is_paged_by_key_and_leaves_out_tests_drafts_and_other
             made = await connection.execute(campaigns.insert().values(**{**row, **changes}).returning(campaigns.c.id))
             await connection.execute(variants.insert().values(**{**variant, "campaign_id": made.scalar_one()}))
     archives = world.app.store.archives
+    asked: list[str] = []
+    engine = database._reader.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    await archives.issues(sent.workspace_id, sent.list_id, None, 30)
+    assert len([one for one in asked if "FROM variants" in one and "compiled" in one.split("FROM")[0]]) == 1, (
+        "however many issues, their texts are one question")
     first = await archives.issues(sent.workspace_id, sent.list_id, None, 20)
     rest = await archives.issues(sent.workspace_id, sent.list_id, first[-1].id, 20)
     found = [one.public_id for one in (*first, *rest)][:-1]

@@ -1,5 +1,6 @@
 """Archives in SQL: sent campaigns of one list, by key; whether a list has an archive is asked at every look."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Select, select, true
@@ -38,7 +39,7 @@ class SqlArchives:
     async def issues(
         self, workspace_id: int, list_id: int, before_id: int | None = None, limit: int = 30
     ) -> tuple[Issue, ...]:
-        found: list[Issue] = []
+        found: list[Any] = []
         async with self._database.read() as connection:
             while len(found) < limit:
                 query = _sent(workspace_id).order_by(campaigns.c.id.desc()).limit(_STEP)
@@ -46,12 +47,11 @@ class SqlArchives:
                     query = query.where(campaigns.c.id < before_id)
                 rows = (await connection.execute(query)).all()
                 # Which lists is a JSON array, and a workspace sends some hundreds of campaigns: told apart here.
-                found += [issue for row in rows if list_id in row.include_lists
-                          for issue in await _issue(connection, row)]
+                found += [row for row in rows if list_id in row.include_lists]
                 if len(rows) < _STEP:
                     break
                 before_id = rows[-1].id
-        return tuple(found[:limit])
+            return await _issues(connection, found[:limit])
 
     async def issue(self, workspace_id: int, list_id: int, campaign_public_id: str) -> Issue | None:
         async with self._database.read() as connection:
@@ -60,7 +60,7 @@ class SqlArchives:
             )).one_or_none()
             if row is None or list_id not in row.include_lists:
                 return None
-            return next(iter(await _issue(connection, row)), None)
+            return next(iter(await _issues(connection, [row])), None)
 
     async def subscribed(self, workspace_id: int, list_id: int, contact_id: int) -> bool:
         s = subscriptions.c
@@ -76,14 +76,22 @@ def _sent(workspace_id: int) -> Select[Any]:
     k = campaigns.c
     return select(k.id, k.public_id, k.include_lists, k.started_at).where(
         k.workspace_id == workspace_id, k.state == CampaignState.SENT.value, k.test_of.is_(None), k.digest == "",
-        k.in_archive == true(), k.started_at.is_not(None),
+        k.in_archive == true(), k.started_at.is_not(None), _frozen().exists(),
     )
 
 
-async def _issue(connection: AsyncConnection, row: Any) -> list[Issue]:
-    """The issue with its first variant that was frozen; none where that is gone."""
-    found = (await connection.execute(
-        select(variants.c.label, variants.c.compiled)
-        .where(variants.c.campaign_id == row.id, variants.c.compiled.is_not(None)).order_by(variants.c.label).limit(1)
-    )).one_or_none()
-    return [Issue(row.id, row.public_id, found.label, found.compiled, row.started_at)] if found else []
+def _frozen() -> Select[Any]:
+    return select(variants.c.id).where(variants.c.campaign_id == campaigns.c.id, variants.c.compiled.is_not(None))
+
+
+async def _issues(connection: AsyncConnection, rows: Sequence[Any]) -> tuple[Issue, ...]:
+    """The campaigns as issues, each with its first variant that was frozen: one statement, for nobody but these."""
+    v, other = variants.c, variants.alias()
+    earlier = select(other.c.id).where(
+        other.c.campaign_id == v.campaign_id, other.c.compiled.is_not(None), other.c.label < v.label)
+    found = await connection.execute(
+        select(v.campaign_id, v.label, v.compiled)
+        .where(v.campaign_id.in_([row.id for row in rows]), v.compiled.is_not(None), ~earlier.exists()))
+    first = {it.campaign_id: it for it in found}
+    return tuple(Issue(row.id, row.public_id, first[row.id].label, first[row.id].compiled, row.started_at)
+                 for row in rows if row.id in first)
