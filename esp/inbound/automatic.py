@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from esp.inbound.message import ReadMessage
-from esp.inbound.phrases import Family, Where, said
+from esp.inbound.phrases import Family, Where, said, times_said
 
 # Fields that only answering machines write; the value matters where one is given.
 _MARKS: Final = (
@@ -18,6 +18,7 @@ _MARKS: Final = (
 _ANSWERS: Final = re.compile(
     r"^\s*(?:re|aw|sv|antw|odp|vs|rif|ref|bls|balas|回复|答复)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE
 )
+_LONG: Final = 3000  # characters: nobody's absence takes more words
 _QUOTE: Final = re.compile(r"^>", re.MULTILINE)
 
 
@@ -43,8 +44,10 @@ def is_vacation(message: ReadMessage) -> bool:
 
 def is_automatic(message: ReadMessage) -> bool:
     """Whether its words are those of an answering machine."""
+    begin = _begin(message)
     return (said(Family.AUTOMATIC, Where.SUBJECT, message.subject.lower()) is not None
-            or said(Family.AUTOMATIC, Where.TEXT, _begin(message)) is not None
+            or said(Family.ANSWERING, Where.TEXT, begin) is not None
+            or (is_reply(message) and said(Family.AUTOMATIC, Where.TEXT, begin) is not None)
             or said(Family.AUTOMATIC, Where.SENDER, message.fields.get("from", "").lower()) is not None)
 
 
@@ -52,9 +55,11 @@ def is_written_vacation(message: ReadMessage) -> bool:
     """An absence notice without any mark: its words stand where a machine puts them, and it quotes nobody."""
     if said(Family.VACATION, Where.SUBJECT, message.subject.lower()) is not None:
         return not _ANSWERS.match(message.subject) or not _QUOTE.search(message.text)
-    answers = "in-reply-to" in message.fields or bool(_ANSWERS.match(message.subject))
-    return (answers and not _QUOTE.search(message.text) and len(message.text) < 3000
-            and said(Family.VACATION, Where.TEXT, _begin(message)) is not None)
+    if _QUOTE.search(message.text) or len(message.text) > _LONG:
+        return False
+    # One such phrase may be a person's, who is away and answers all the same; it takes two, or a mark of an answer.
+    times = times_said(Family.VACATION, Where.TEXT, _begin(message))
+    return times >= 2 or (times == 1 and is_reply(message))
 
 
 def is_challenge(message: ReadMessage) -> bool:

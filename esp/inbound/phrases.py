@@ -32,6 +32,7 @@ class Family(StrEnum):
     RETURNED = "returned"  # from here on it is the mail that came back
     VACATION = "vacation"  # the person is away
     AUTOMATIC = "automatic"  # any other answer of a machine
+    ANSWERING = "answering"  # the same, from one that says so itself
     CHALLENGE = "challenge"  # the sender is to prove that it is a person
     MOVED = "moved"  # the person has another address now, or none
     UNSUBSCRIBE = "unsubscribe"  # somebody wants to leave
@@ -120,6 +121,11 @@ def said(family: Family, where: Where, lower: str) -> Phrase | None:
     if not lower:
         return None
     return next((phrase for phrase in of_family(family, where) if phrase.find(lower) >= 0), None)
+
+
+def times_said(family: Family, where: Where, lower: str) -> int:
+    """How many different texts of the family stand in ``lower``."""
+    return sum(_find(pieces, lower) >= 0 for phrase in of_family(family, where) for pieces in phrase.pieces)
 
 
 def returned_from(text: str) -> int | None:

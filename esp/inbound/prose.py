@@ -62,7 +62,11 @@ def written_reports(message: ReadMessage) -> tuple[RecipientReport, ...]:
     """What the text says of every recipient it names; none where it names nobody."""
     action = action_of(message)
     reports = []
-    for one in _named(message):
+    named = list(_named(message))
+    for one in named:
+        if len(named) == 1:
+            # All of the text is about the only one; a reason may stand before the address.
+            one = Named(one.address, f"{one.told}\n{message.text[:_PROSE]}")
         status = STATUS.search(one.told)
         reports.append(
             RecipientReport(one.address, action, status[0] if status else "", diagnostic(one.told), one.told)

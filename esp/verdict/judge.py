@@ -143,7 +143,9 @@ def judge_status(status: str, action: str, text: str = "") -> Verdict:
     if action == "failed" and verdict.permanence is Permanence.TRANSIENT:
         # The reporting server has given up: 4.4.7 after days of trying is as final as a 5xx, but it proves no
         # address dead, so a reason that would suppress it becomes the plain time-out that it was.
-        reason = Reason.TIMEOUT if verdict.reason in _HARD else verdict.reason
+        # Unless its words are about the address: some servers say "user unknown" with 450 for as long as one asks.
+        told = verdict.rule == "unknown_user_for_now"
+        reason = Reason.TIMEOUT if verdict.reason in _HARD and not told else verdict.reason
         return Verdict(verdict.scope, Permanence.PERMANENT, reason, verdict.rule)
     return verdict
 

@@ -126,9 +126,15 @@ def test_the_diagnostic_wins_over_a_vague_status() -> None:
 
 
 def test_giving_up_after_days_is_final_and_not_hard() -> None:
-    verdict = judge_status("4.4.7", "failed", "smtp; 450 4.1.1 User unknown in local recipient table")
+    verdict = judge_status("4.4.7", "failed", "smtp; 450 4.1.2 Host not found")
     assert verdict.permanence is Permanence.PERMANENT
     assert not hard(verdict)
+
+
+def test_who_is_unknown_for_days_is_unknown() -> None:
+    """Words outrank codes: some servers say "user unknown" with 450, and for as long as one asks."""
+    assert hard(judge_status("4.1.1", "failed", "smtp; 450 4.1.1 User unknown in virtual alias table"))
+    assert not hard(judge_status("4.1.1", "delayed", "smtp; 450 4.1.1 User unknown in virtual alias table"))
 
 
 # No reply at all.
