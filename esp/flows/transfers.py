@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
 from esp.app import App
 from esp.audience.csv_status import Standing
-from esp.errors import InputError, MerpatiError, NotFoundError
+from esp.errors import InputError, MerpatiError, NotFoundError, TokenError
 from esp.flows.exports import begin_export, write_export
 from esp.flows.imports import begin_import, inspect_import, store_upload
 from esp.ports.exports import ExportFormat, ExportKind, ExportState
@@ -16,6 +17,7 @@ from esp.ports.imports import Import
 from esp.ports.transfers import Direction, NewTransfer, PlaceKind, RunState, Transfer
 
 WAKES: Final = "transfers"
+_SEALED: Final = "transfer"
 _NEEDED: Final = {
     PlaceKind.URL: {"url": "Write the address of the file."},
     PlaceKind.FOLDER: {"path": "Write the file's path below the server's transfer folder."},
@@ -45,6 +47,9 @@ async def save(app: App, workspace_id: int, it: NewTransfer, transfer_id: int | 
     next_at = it.schedule.next_after(now, workspace.time_zone)
     if it.options.get("list_id") is not None:
         await app.store.contacts.get_list(workspace_id, int(it.options["list_id"]))
+    if it.secret:
+        # Whoever reads the database, or a backup of it, has no key to other people's houses.
+        it = replace(it, secret=app.tokens.seal(_SEALED, workspace_id, it.secret))
     if transfer_id is None:
         return await app.store.transfers.create(workspace_id, it, next_at, now)
     return await app.store.transfers.change(workspace_id, transfer_id, it, next_at)
@@ -95,9 +100,16 @@ async def _run(app: App, it: Transfer, run_id: int) -> None:
     await app.store.transfers.end(it, run_id, state, app.clock.now(), **result)
 
 
+def _secret(app: App, it: Transfer) -> str:
+    try:
+        return app.tokens.unseal(_SEALED, it.workspace_id, it.secret) if it.secret else ""
+    except TokenError:
+        raise InputError("Its secret cannot be read with this server's key. Write it in again.") from None
+
+
 async def _bring(app: App, it: Transfer) -> dict[str, Any]:
     """Fetch the file and hand it to the importer, with the columns as they were chosen or can be told."""
-    stored = await fetch(app, it.workspace_id, None, it.kind, it.place, it.secret)
+    stored = await fetch(app, it.workspace_id, None, it.kind, it.place, _secret(app, it))
     found = await inspect_import(app, it.workspace_id, stored.id)
     mapping = {title: str(field) for title, field in it.options.get("mapping", {}).items()} or found.mapping
     if not it.options.get("mapping") and it.options.get("all_columns"):
@@ -134,5 +146,5 @@ async def _take(app: App, it: Transfer) -> dict[str, Any]:
     file = app.settings.server.data_dir / done.path
     day = app.clock.now().strftime("%Y-%m-%d")
     place = {name: value.replace("{date}", day) for name, value in it.place.items()}
-    await app.places.write(it.kind, place, it.secret, file, f"{done.what.value}-{day}.{done.format.value}")
+    await app.places.write(it.kind, place, _secret(app, it), file, f"{done.what.value}-{day}.{done.format.value}")
     return {"export_id": done.id, "octets": done.octets}

@@ -26,7 +26,7 @@ class PlaceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """``secret`` is for the one who connects, and is never shown. ``running_until``: when a run counts as dead."""
+    """``secret`` is sealed, for the one who connects, and never shown. ``running_until``: when a run counts as dead."""
 
     id: int
     public_id: str

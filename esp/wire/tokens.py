@@ -9,15 +9,21 @@ adding a key and the old one stays for checking.
 import base64
 import binascii
 import hmac
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from esp.errors import TokenError
 
 _MAC_OCTETS: Final = 16
+_NONCE_OCTETS: Final = 12  # NIST SP 800-38D 8.2.2; a key seals some thousand secrets in its life, not 2**32
+_UNREADABLE: Final = "This was not sealed with a key of this server."
 
 
 class Purpose(StrEnum):
@@ -154,6 +160,27 @@ class TokenSigner:
         """As ``fingerprint``, by the oldest key, which stays when others are added: for what must be known for ever."""
         data = f"{kind}\0{value}".encode("utf-8", "replace")
         return blake2b(data, digest_size=32, key=self._keys[min(self._keys)], person=b"lasting").hexdigest()
+
+    def seal(self, kind: str, workspace_id: int, text: str) -> str:
+        """``text`` as the database may keep it: AES-256-GCM, bound to what it is and whose, in base64url."""
+        head, nonce = bytes((self._current,)), os.urandom(_NONCE_OCTETS)
+        bound = head + f"{kind}\0{workspace_id}".encode()
+        sealed = AESGCM(self._sealing_key(self._current)).encrypt(nonce, text.encode(), bound)
+        return base64.urlsafe_b64encode(head + nonce + sealed).decode()
+
+    def unseal(self, kind: str, workspace_id: int, sealed: str) -> str:
+        """What ``seal`` was given; raises TokenError where it was sealed for another, elsewhere, or not at all."""
+        try:
+            raw = base64.b64decode(sealed, altchars=b"-_", validate=True)
+            head, nonce, rest = raw[:1], raw[1:1 + _NONCE_OCTETS], raw[1 + _NONCE_OCTETS:]
+            key = AESGCM(self._sealing_key(head[0]))
+            return key.decrypt(nonce, rest, head + f"{kind}\0{workspace_id}".encode()).decode()
+        except (binascii.Error, ValueError, IndexError, KeyError, InvalidTag):
+            raise TokenError(_UNREADABLE) from None
+
+    def _sealing_key(self, key: int) -> bytes:
+        # A key of its own for each use: what signs links must not also encipher.
+        return blake2b(b"", digest_size=32, key=self._keys[key], person=b"seal").digest()
 
     def _mailbox(self, purpose: Purpose, workspace_id: int, campaign_id: int, delivery_id: int) -> str:
         raw = self._raw(purpose, workspace_id, campaign_id, delivery_id)

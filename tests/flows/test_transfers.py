@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from sqlalchemy import update
 
 from esp.adapters.places import Bounds, OutsidePlaces, is_public, sign_s3
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.exports import SqlExports
+from esp.adapters.sql.schema import transfers
 from esp.adapters.sql.transfers import SqlTransfers
 from esp.errors import InputError
 from esp.flows import transfers as flow
@@ -225,13 +227,28 @@ async def test_an_export_is_put_where_it_belongs_and_its_secret_stays_ours(world
         ("/2026-11-21.jsonl", 1), ("/b/2026-11-21/x y.csv", 1)]
     assert got[0][1] == "Bearer hush"
     assert got[1][1].startswith("AWS4-HMAC-SHA256 Credential=AK/")
-    assert "hush" not in repr(await world.app.store.transfers.get(world.workspace, it.id))
+    kept = await world.app.store.transfers.get(world.workspace, it.id)
+    assert "hush" not in repr(kept)
+    assert "hush" not in kept.secret
+    assert world.app.tokens.unseal("transfer", world.workspace, kept.secret) == "Bearer hush"
     (tmp_path / "drop" / "x").mkdir()
     folder = await flow.save(world.app, world.workspace, NewTransfer(
         "Folder", Direction.EXPORT, PlaceKind.FOLDER, {"path": "x/"}, {}, DAILY))
     await flow.run_now(world.app, world.workspace, folder.id)
     await flow.run_due(world.app)
     assert (tmp_path / "drop" / "x" / "contacts-2026-11-21.csv").read_bytes().startswith(b"\xef\xbb\xbfemail,")
+
+
+async def test_a_secret_that_this_server_did_not_seal_is_asked_for_again(world: World, database: Database) -> None:
+    it = await flow.save(world.app, world.workspace, NewTransfer(
+        "Shop", Direction.IMPORT, PlaceKind.URL, {"url": "http://127.0.0.1:1/"}, {}, DAILY, "Bearer hush"))
+    async with database.write() as connection:
+        await connection.execute(update(transfers).values(secret="Bearer hush"))
+    await flow.run_now(world.app, world.workspace, it.id)
+    assert await flow.run_due(world.app)
+    (failed,) = await world.app.store.transfers.runs(world.workspace, it.id)
+    assert (failed.state, failed.error) == (
+        RunState.FAILED, "Its secret cannot be read with this server's key. Write it in again.")
 
 
 async def test_what_is_exported_is_imported_again_as_it_was(world: World, tmp_path: Path) -> None:

@@ -83,3 +83,21 @@ def test_chance_makes_no_token() -> None:
     for _ in range(20_000):
         text = "AQ" + "".join(chance.choices(SIGNS, k=chance.randrange(20, 40)))
         refused(lambda text: OURS.verify(Purpose.OPEN, text), text)
+
+
+def test_what_is_sealed_is_hidden_and_bound_to_what_it_is_and_whose() -> None:
+    sealed = OURS.seal("transfer", 3, "Bearer hush")
+    assert sealed != OURS.seal("transfer", 3, "Bearer hush")
+    assert "hush" not in sealed
+    assert OURS.unseal("transfer", 3, sealed) == "Bearer hush"
+    both = TokenSigner({1: bytes(range(32)), 2: bytes(32)}, 2)
+    assert both.unseal("transfer", 3, sealed) == "Bearer hush"
+    assert both.unseal("transfer", 3, both.seal("transfer", 3, "")) == ""
+    for signer, kind, workspace, text in (
+        (OURS, "transfer", 4, sealed), (OURS, "other", 3, sealed), (OURS, "transfer", 3, "Bearer hush"),
+        (OURS, "transfer", 3, ""), (OURS, "transfer", 3, sealed[:-4]), (OURS, "transfer", 3, "C" + sealed[1:]),
+        (TokenSigner({1: bytes(32)}, 1), "transfer", 3, sealed),
+        (TokenSigner({2: bytes(32)}, 2), "transfer", 3, sealed),
+    ):
+        with pytest.raises(TokenError):
+            signer.unseal(kind, workspace, text)
