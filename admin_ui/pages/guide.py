@@ -18,10 +18,11 @@ _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 @cache
 def _texts() -> dict[str, str]:
-    """Every page's Markdown by name, ``index`` first, the others by title."""
+    """Every page's Markdown by name, in the order in which ``index`` names them."""
     paths = resources.files("admin_ui").joinpath("docs").iterdir()
     found = {path.name.removesuffix(".md"): path.read_text("utf-8") for path in paths if path.name.endswith(".md")}
-    return dict(sorted(found.items(), key=lambda item: (item[0] != "index", title_of(item[1]))))
+    named = found["index"]
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "index", named.find(f"(/docs/{item[0]})"))))
 
 
 def title_of(text: str) -> str:

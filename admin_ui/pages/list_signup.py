@@ -31,7 +31,7 @@ class _SignupForm(FormModel):
     required: list[str] = Field(default_factory=list)
     welcome: bool = False
     command: Annotated[str, Field(max_length=41)] = ""
-    domain: str = ""
+    domain: Annotated[str, Field(pattern=r"^[0-9]{0,18}$")] = ""
     from_name: Annotated[str, Field(max_length=120)] = ""
 
 
@@ -92,7 +92,7 @@ async def save(page: Page) -> web.Response:
         await page.app.store.signups.save_list_signup(page.workspace_id, ListSignup(
             one.id, data.opt_in, data.public, data.language,
             tuple(AskedField(key, key in data.required) for key in dict.fromkeys(data.asked) if key in known),
-            texts, data.welcome, data.command.lower(), int(data.domain) if data.domain.isdecimal() else None,
+            texts, data.welcome, data.command.lower(), int(data.domain) if data.domain else None,
             data.from_name))
     except ConflictError as error:
         form.problems["command"] = str(error)

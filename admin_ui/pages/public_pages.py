@@ -164,7 +164,7 @@ async def preview(page: Page) -> web.Response:
         "signup.html", shell.words["signup_title"], lead=shell.words["signup_intro"], action="/settings/pages",
         script="", several=True, lists=shown, fields=(), token="", bits=0, values={"email": ""}, chosen=(),
         problems={"email": "", "list": ""}, note="",
-    ), content_type="text/html", headers={"Content-Security-Policy": f"{_PREVIEW_POLICY}; sandbox allow-same-origin",
+    ), content_type="text/html", headers={"Content-Security-Policy": f"{_PREVIEW_POLICY}; sandbox",
                                           "X-Frame-Options": "SAMEORIGIN"})
 
 

@@ -24,7 +24,7 @@ _PIECE: Final = 256 * 1024
 class NewSuppression(FormModel):
     text: Annotated[str, Field(min_length=1, max_length=100_000)]
     reason: SuppressionReason = SuppressionReason.MANUAL
-    list_id: int | None = None
+    list_id: Annotated[int | None, Field(lt=2**63)] = None
     note: Annotated[str, Field(max_length=500)] = ""
     until: date | None = None
 

@@ -9,6 +9,7 @@ from multidict import MultiDict
 
 from admin_ui import navigation
 from admin_ui.forms import Form, FormModel
+from admin_ui.pages.guide import title_of
 from admin_ui.render import ago, device, initials, make_environment, moment, number, percent, size, to_json
 from admin_ui.security import token_of
 from admin_ui.words import LANGUAGE
@@ -140,3 +141,10 @@ def test_a_form_keeps_what_was_typed_and_says_what_is_wrong() -> None:
 def test_the_form_token_does_not_give_the_cookie_away() -> None:
     assert "secret" not in token_of("secret")
     assert token_of("a") != token_of("b")
+
+
+def test_the_guide_s_index_names_every_page_by_its_title_and_no_other() -> None:
+    pages = {path.stem: title_of(path.read_text()) for path in (ADMIN / "docs").glob("*.md") if path.stem != "index"}
+    named = re.findall(r"^\d+\. \[(.+?)\]\(/docs/([a-z-]+)\)", (ADMIN / "docs" / "index.md").read_text(), re.M)
+    assert sorted(name for _, name in named) == sorted(pages)
+    assert all(pages[name].startswith(title) for title, name in named)
