@@ -68,6 +68,11 @@ def is_challenge(message: ReadMessage) -> bool:
             or said(Family.CHALLENGE, Where.TEXT, _begin(message)) is not None)
 
 
+def is_challenger(message: ReadMessage) -> bool:
+    """Whether it comes from a service that does nothing but ask such questions."""
+    return said(Family.CHALLENGE, Where.SENDER, message.fields.get("from", "").lower()) is not None
+
+
 def is_reply(message: ReadMessage) -> bool:
     """Whether somebody answers a mail (RFC 5322 section 3.6.4), as far as it can be seen."""
     return ("in-reply-to" in message.fields or "references" in message.fields

@@ -138,7 +138,26 @@ def _blocks(part: Part) -> Iterator[Fields]:
         body = part.body
     for block in re.split(rb"\n[ \t]*\n", body.strip(b"\n"), maxsplit=_BLOCKS)[:_BLOCKS]:
         if block.strip():
-            yield header(block)
+            yield from map(header, _recipients_apart(block))
+
+
+def _recipients_apart(block: bytes) -> Iterator[bytes]:
+    """A block that goes on with the next recipient, for want of an empty line: it begins where a field repeats."""
+    lower = b"\n" + block.lower()
+    if max(lower.count(b"\nfinal-recipient:"), lower.count(b"\naction:")) < 2:
+        yield block
+        return
+    lines: list[bytes] = []
+    names: set[bytes] = set()
+    for line in block.split(b"\n"):
+        name = line.partition(b":")[0].strip().lower()
+        if name in (b"final-recipient", b"original-recipient", b"action", b"status") and line[:1] not in (b" ", b"\t"):
+            if name in names:
+                yield b"\n".join(lines)
+                lines, names = [], set()
+            names.add(name)
+        lines.append(line)
+    yield b"\n".join(lines)
 
 
 def _original(part: Part) -> Fields:

@@ -25,6 +25,7 @@ _NAME: Final = re.compile(rb"[!-9;-~]{1,100}")
 _PARAMETER: Final = re.compile(r';\s*([a-z0-9*_-]+)\s*=\s*(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
 _WORD: Final = re.compile(r"=\?([\w.:-]{1,40})(?:\*[\w-]*)?\?([bBqQ])\?([^?]{0,500})\?=")
 _BETWEEN_WORDS: Final = re.compile(r"(\?=)\s+(=\?)")
+_DELIMITER: Final = re.compile(rb"(?:\A|\n)--([^\s-][^\n]{0,80}?)[ \t]*\n[A-Za-z-]{3,40}:")
 _ESCAPE: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 
@@ -97,11 +98,11 @@ def _split(octets: bytes, depth: int) -> tuple[bytes, bytes]:
 
 def _pieces(part: Part) -> list[bytes]:
     boundary = part.parameters.get("boundary", "").encode("utf-8", "replace")
-    if not boundary:
-        # A multipart that does not say its boundary: the first line that looks like one is it.
-        found = re.search(rb"(?:\A|\n)--([^\s-][^\n]{0,80}?)[ \t]*\n[A-Za-z-]{3,40}:", part.body)
+    if not boundary or b"--" + boundary not in part.body:
+        # A multipart that does not say its boundary, or another: the first line that looks like one is it.
+        found = _DELIMITER.search(part.body)
         if found is None:
-            return []
+            return [b"\n" + part.body] if part.depth == 0 else []  # no parts at all: text then
         boundary = found[1]
     pieces = (b"\n" + part.body).split(b"\n--" + boundary, _PARTS + 1)[1:]
     kept: list[bytes] = []

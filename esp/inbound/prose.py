@@ -29,8 +29,10 @@ _AFTER: Final = re.compile(
     rf"(?:\bto|\bfor|\bat|\ban|\ba|\bke|\bkepada|\bpara|\bà|:|is|of)\W{{1,8}}{_A}", re.I)
 _LABEL: Final = re.compile(
     r"(?:recipients?|rcpt(?: to)?|addressees?|e?-?mail address(?:es)?|user|mailbox|address(?:es)?|delivery failed|"
-    r"destinatario|destinat[aá]rio|destinataire|empf[aä]nger|penerima|alamat|получател[ья]|dda:smtp|^\s*to)"
+    r"destinatario|destinat[aá]rio|destinataire|empf[aä]nger|penerima|alamat|получател[ья]|error-for)"
     rf"(?: name| address| affected| unknown)?\W{{0,3}}[:=]\W{{0,6}}{_A}", re.I | re.M)
+_EXCHANGE: Final = re.compile(rf"dda:smtp={_A}", re.I)
+_TO: Final = re.compile(rf"^\s*to:\W{{0,6}}{_A}", re.I | re.M)
 _REPLY: Final = re.compile(rf"(?:^|<<< |said: ?|\b)[45]\d\d[- ][^\n@]{{0,80}}?{_A}", re.M)
 _CODE: Final = re.compile(r"(?<![\d.:/\-\w])([45]\d\d)(?=[ \-:;,]|$)")
 _NOISE: Final = re.compile(r"wrote|schrieb|menulis|a écrit|escribi|napisał|scritto|geschreven|skrev", re.I)
@@ -101,7 +103,7 @@ def _named(message: ReadMessage) -> Iterator[Named]:
         return
     ours = {address_of(message.fields.get(name, "")).lower() for name in ("to", "from", "return-path")}
     text = "\n".join(line for line in lines if "@" in line and not _bystander(line.lower()))
-    for pattern in (_LABEL, _AFTER, _REPLY):
+    for pattern in (_EXCHANGE, _LABEL, _AFTER, _REPLY, _TO):
         found = [address for address in pattern.findall(text) if address.lower() not in ours]
         if not found and pattern is _AFTER:  # a sentence that goes on in the next line
             whole = " ".join(" ".join(lines[:60]).split())[:6000]

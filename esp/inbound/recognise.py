@@ -198,6 +198,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("receipt", "RFC 8098: a program says that it showed the mail, or deleted it unread.",
          _if(notices.is_receipt), _K.RECEIPT, "mdn"),
     Rule("delivery-success", "RFC 3464: a machine says that a mail arrived.", _only_successes, _K.BOUNCE, "delivered"),
+    Rule("challenge-report", "A challenge that is dressed as a delivery report.",
+         _if(automatic.is_challenger), _K.CHALLENGE, "challenge"),
     Rule("delivery-report", "RFC 3464: a machine says what became of a mail; before automatic, for it is that too.",
          _delivery_report, _K.BOUNCE, "bounce"),
     Rule("prose", "A mail system that says so in its own words: before automatic, for the same reason.",

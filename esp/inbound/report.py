@@ -114,7 +114,10 @@ def address_of(value: str) -> str:
     if quoted is not None:
         return quoted[0]
     found = ADDRESS.search(value)
-    return found[0].strip("'`*=|").rstrip(".-_") if found else ""
+    if found is None:
+        return ""
+    # An encoded word is no address, but it is what the report names (RFC 2047 section 5 notwithstanding).
+    return found[0] if found[0].startswith("=?") else found[0].strip("'`*=|").rstrip(".-_")
 
 
 def _after_type(value: str) -> str:
