@@ -91,6 +91,8 @@ async def fetch(page: Page) -> web.Response:
     kind = PlaceKind.FOLDER if posted.get("kind") == "folder" else PlaceKind.URL
     where = str(posted.get("place", "")).replace("\0", "").strip()[:2000]
     list_id = str(posted.get("list", ""))
+    if kind is PlaceKind.FOLDER and not page.is_owner:  # as with transfers: what lies there is not all the workspace's
+        raise web.HTTPForbidden
     try:
         if not where:
             raise InputError(_("Say where the file is."))
@@ -107,7 +109,7 @@ async def fetch(page: Page) -> web.Response:
 
 
 def _places(page: Page) -> dict[str, bool]:
-    return {"has_folder": bool(page.app.settings.transfers.folder)}
+    return {"has_folder": bool(page.app.settings.transfers.folder) and page.is_owner}
 
 
 async def _short(part: BodyPartReader) -> str:

@@ -38,6 +38,11 @@ async def save(app: App, workspace_id: int, it: NewTransfer, transfer_id: int | 
         problems["kind"] = "People can be read out of a database, not written into one."
     if it.kind is PlaceKind.SQL and transfer_id is None and not it.secret:
         problems["secret"] = "Write how to connect, such as postgresql://user:password@host/name."  # noqa: S105
+    if transfer_id is not None and it.secret is None:
+        before = await app.store.transfers.get(workspace_id, transfer_id)
+        if before.secret and _other_side(before.kind, before.place) != _other_side(it.kind, it.place):
+            # Else whoever may change the address could have the secret, which nobody is shown, sent to their own.
+            problems["secret"] = "Write the secret again: it was given for another place."  # noqa: S105
     if it.kind is PlaceKind.FOLDER and not app.settings.transfers.folder:
         problems["kind"] = "This server has no transfer folder; its operator names one with transfers.folder."
     if problems:
@@ -53,6 +58,12 @@ async def save(app: App, workspace_id: int, it: NewTransfer, transfer_id: int | 
     if transfer_id is None:
         return await app.store.transfers.create(workspace_id, it, next_at, now)
     return await app.store.transfers.change(workspace_id, transfer_id, it, next_at)
+
+
+def _other_side(kind: PlaceKind, place: Mapping[str, Any]) -> tuple[PlaceKind, str]:
+    """To whom a secret is said: scheme, host and port. A database's stand in the secret itself."""
+    address = str(place.get("url") or place.get("endpoint") or "")
+    return kind, "/".join(address.split("/")[:3]).lower()
 
 
 async def run_now(app: App, workspace_id: int, transfer_id: int) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from esp.adapters.sql.database import Database
+from esp.flows.accounts import add_user
 from esp.flows.contacts import add_contact, create_list
 from esp.flows.exports import run_exports
-from tests.admin_house import House, admin_house
+from esp.ports.accounts import Role
+from tests.admin_house import PASSWORD, House, admin_house
 from tests.flows.test_admin_pages import upload
 
 
@@ -57,7 +59,12 @@ async def test_a_transfer_is_made_changed_paused_run_and_deleted(house: House) -
     changed = {**form, "name": "Shop 2", "secret": ""}
     assert (await browser.submit("/transfers/1/edit", changed)).status == 303
     kept = await house.app.store.transfers.get(1, 1)
-    assert (kept.name, kept.secret) == ("Shop 2", "canary-hush")
+    assert kept.name == "Shop 2"
+    assert house.app.tokens.unseal("transfer", kept.workspace_id, kept.secret) == "canary-hush"
+    for elsewhere in ({"endpoint": "https://evil.example"}, {"kind": "url", "url": "https://evil.example/x"}):
+        assert (await browser.submit("/transfers/1/edit", {**changed, **elsewhere})).status == 422
+        assert "Write the secret again" in browser.last
+    assert (await house.app.store.transfers.get(1, 1)).place["endpoint"] == "https://s3.example"
     for what in ("run", "pause", "pause", "delete"):
         assert (await browser.submit(f"/transfers/1/{what}", {}, page="/transfers/1")).status == 303
     assert (await browser.get("/transfers/1")).status == 404
@@ -81,3 +88,13 @@ async def test_nothing_is_fetched_from_the_inside(house: House) -> None:
     for place in ("http://127.0.0.1/x.csv", ""):
         answer = await browser.submit("/imports/fetch", {"kind": "url", "place": place}, page="/imports/new")
         assert answer.status in (422, 502, 503)
+
+
+async def test_only_an_owner_takes_files_from_the_servers_folder(house: House) -> None:
+    await house.owner()
+    await add_user(house.app, house.passwords, 1, "tuti@melati.example", "Tuti", PASSWORD, Role.MEMBER)
+    for email, refused in (("tuti@melati.example", True), ("sri@melati.example", False)):
+        browser = await house.logged_in(email)
+        form = {"kind": "folder", "place": "people.csv"}
+        answer = await browser.submit("/imports/fetch", form, page="/imports/new")
+        assert (answer.status == 403) == refused
