@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from esp.adapters.sql.people_bulk import SqlBulks
-from esp.adapters.sql.schema import campaigns, deliveries, suppressions
+from esp.adapters.sql.preferences import SqlPreferences
+from esp.adapters.sql.schema import campaigns, contact_redirects, deliveries, messages, suppressions
 from esp.adapters.sql.withdrawals import withdraw
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
 from esp.model.contact import SubscriptionState, SuppressionReason
@@ -208,3 +209,41 @@ async def test_who_leaves_by_a_mail_after_a_bulk_action_stays_away_when_it_is_un
     assert (await world.contacts.subscriptions(world.mine, b.id))[0].state is ON
     one = await world.contacts.get_list(world.mine, news.id)
     assert (one.subscribed, one.unsubscribed) == (1, 1)
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_who_comes_next_inherits_nothing_of_somebody_deleted(world: World, many: bool) -> None:
+    """SQLite gives the highest number once more: an old mail's links must not open a stranger's page."""
+    news = await world.contacts.create_list(world.mine, "News", "news", "", NOW)
+    old, campaign = await world.person("old@x.example", news.id), await a_campaign(world)
+    async with world.database.write() as connection:
+        await connection.execute(update(campaigns).values(include_lists=[news.id]))
+        sent = (await connection.execute(insert(deliveries).returning(deliveries.c.id), {
+            "workspace_id": world.mine, "campaign_id": campaign, "contact_id": old.id, "variant_id": 1,
+            "address": old.email, "state": "delivered", "created_at": NOW})).scalar_one()
+        await connection.execute(insert(messages), {
+            "public_id": "m", "workspace_id": world.mine, "contact_id": old.id, "raw": b"x", "created_at": NOW})
+        await connection.execute(insert(contact_redirects), {
+            "old_id": 7000, "old_public_id": "old", "workspace_id": world.mine, "contact_id": old.id, "at": NOW})
+        before = (await connection.execute(insert(deliveries).returning(deliveries.c.id), {
+            "workspace_id": world.mine, "campaign_id": campaign, "contact_id": 7000, "variant_id": 1,
+            "address": old.email, "state": "delivered", "created_at": NOW})).scalar_one()
+    if many:
+        await run(await start(world, BulkAction.DELETE, Selection(ids=(old.id,))))
+    else:
+        await world.contacts.delete(world.mine, old.id)
+    new = await world.person("new@x.example", news.id)
+    if world.database.dialect == "sqlite":
+        assert new.id == old.id
+    preferences = SqlPreferences(world.database)
+    assert await preferences.reader_of_delivery(world.mine, campaign, sent) is None
+    assert await preferences.reader_of_delivery(world.mine, campaign, before) is None, "by a number before a merge"
+    assert "messages" not in await preferences.portable(world.mine, new.id)
+    assert {item.kind for item in await world.contacts.timeline(world.mine, new.id)} == {"consent"}
+    async with world.database.write() as connection:
+        await withdraw(connection, world.database.dialect, Withdrawal(
+            world.mine, campaign, sent, LATER, "one-click"))
+    assert (await world.contacts.subscriptions(world.mine, new.id))[0].state is ON
+    assert [one.email_key for one in await world.contacts.suppressions(world.mine)] == ["old@x.example"]
+    one = await world.contacts.get_list(world.mine, news.id)
+    assert (one.subscribed, one.unsubscribed) == (1, 0)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, null, update
+from sqlalchemy import delete, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.schema import (
     bulk_changes,
     consents,
+    contact_redirects,
     deliveries,
     digest_items,
     events,
@@ -21,7 +22,13 @@ _STAY = (events, messages, signups)
 
 
 async def detach(connection: AsyncConnection, workspace_id: int, ids: Sequence[int]) -> None:
-    """Deliveries keep their address and their place in every count, under minus their own id instead of a contact's."""
+    """Deliveries keep their address and their place in every count, under minus their own id instead of a contact's.
+
+    So do those that still name a number by which the person was known before a merge.
+    """
+    former = await connection.execute(select(contact_redirects.c.old_id).where(
+        contact_redirects.c.contact_id.in_(ids), contact_redirects.c.workspace_id == workspace_id))
+    ids = [*ids, *former.scalars()]
     for table in _GO_TOO:
         await connection.execute(
             delete(table).where(table.c.contact_id.in_(ids), table.c.workspace_id == workspace_id))

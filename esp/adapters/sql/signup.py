@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.detach import detach
 from esp.adapters.sql.messages import queue_message
 from esp.adapters.sql.schema import (
     consents,
@@ -294,7 +295,7 @@ class SqlSignups(SqlSignupPages):
         )).scalar_one_or_none()
         if person is None:
             return False
-        await connection.execute(delete(consents).where(consents.c.contact_id == person))
+        await detach(connection, signup.workspace_id, (person,))
         await connection.execute(delete(contacts).where(of.id == person))
         return True
 
