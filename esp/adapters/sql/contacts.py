@@ -19,7 +19,7 @@ from esp.adapters.sql.schema import (
     subscriptions,
     suppressions,
 )
-from esp.adapters.sql.search import contact_of, find_by_prefix, list_newest, narrowed
+from esp.adapters.sql.search import contact_of, few, find_among, find_by_prefix, is_place, list_newest, narrowed
 from esp.adapters.sql.tags import read_tag
 from esp.adapters.sql.timeline import read_timeline
 from esp.adapters.sql.upsert import add_to_counters, lock_list, upsert_contacts
@@ -147,8 +147,12 @@ class SqlContacts:
             if tag_id is not None:
                 await read_tag(connection, workspace_id, tag_id)
             key = prefix.replace("\0", "").strip().casefold()
+            demands = narrowed(list_id, tag_id, state)
+            along_one_index = not key and (state is None or list_id is not None) and (list_id is None or tag_id is None)
+            ids = None if along_one_index else await few(connection, workspace_id, list_id, tag_id, state)
+            if ids is not None and is_place(after, key):
+                return await find_among(connection, workspace_id, ids, key, demands, after, limit)
             if key:
-                demands = narrowed(list_id, tag_id, state)
                 return await find_by_prefix(connection, workspace_id, key, demands, after, limit)
             return await list_newest(connection, workspace_id, list_id, tag_id, state, after, limit)
 

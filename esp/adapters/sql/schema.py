@@ -180,6 +180,8 @@ subscriptions = Table(
     # Few have left; whoever looks for them should not go past everybody who stayed.
     Index("ix_subscriptions_left", "list_id", "state", "contact_id", sqlite_where=text("state <> 'subscribed'"),
           postgresql_where=text("state <> 'subscribed'")),
+    Index("ix_subscriptions_gone", "workspace_id", "state", "contact_id", sqlite_where=text("state <> 'subscribed'"),
+          postgresql_where=text("state <> 'subscribed'")),
 )
 
 consents = Table(

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, and_, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, and_, not_, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.among import among
 from esp.adapters.sql.schema import contact_tags, contacts, subscriptions
 from esp.errors import InputError
 from esp.model.contact import SubscriptionState
@@ -14,6 +15,10 @@ from esp.ports.contacts import Contact, ContactPage
 _LAST: Final = "\U0010ffff"
 # Where a prefix is looked for, one after the other; each is an index (workspace_id, column, id).
 _PHASES: Final = ("email_key", "name_key", "last_name_key")
+# So many people are few: they are looked at one by one, whatever else is asked. Where there are more, every page of a
+# walk along the addresses or ids meets enough of them.
+_FEW: Final = 2000
+_CHUNK: Final = 500
 
 
 class _Place(NamedTuple):
@@ -37,6 +42,11 @@ def _read_place(key: str) -> _Place:
 
 def _is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def is_place(after: str | None, prefix: str) -> bool:
+    """Whether a page begins there; searches by prefix say more in their key than lists do."""
+    return after is None or bool(prefix) or _is_id(after)
 
 
 def contact_of(row: Row[Any]) -> Contact:
@@ -68,6 +78,63 @@ def narrowed(
 def begins_with(prefix: str) -> ColumnElement[bool]:
     """Whether the address, the name or the last name begins with the case-folded ``prefix``."""
     return or_(*(_begins(contacts.c[name], prefix) for name in _PHASES))
+
+
+async def few(
+    connection: AsyncConnection, workspace_id: int, list_id: int | None, tag_id: int | None,
+    state: SubscriptionState | None,
+) -> list[int] | None:
+    """The ids of those whom one of the demands leaves, where these are few: no planner knows how rare a tag is, and
+    would go past everybody whose address begins with the prefix to find three. None where they are many."""
+    of, on = subscriptions.c, contact_tags.c
+    wanted = (state or SubscriptionState.SUBSCRIBED).value
+    # Said literally, for SQLite takes a partial index only where its condition stands in the query.
+    left = text("subscriptions.state <> 'subscribed'")
+    asked = []
+    if tag_id is not None:
+        asked.append(select(on.contact_id).where(on.tag_id == tag_id))
+    if list_id is not None:
+        asked.append(select(of.contact_id).where(of.list_id == list_id, of.state == wanted))
+    elif wanted != SubscriptionState.SUBSCRIBED.value:
+        asked.append(select(of.contact_id).where(of.workspace_id == workspace_id, of.state == wanted))
+    if wanted != SubscriptionState.SUBSCRIBED.value:
+        asked[-1] = asked[-1].where(left)
+    for query in asked:
+        ids = (await connection.execute(query.limit(_FEW + 1))).scalars().all()
+        if len(ids) <= _FEW:
+            return sorted(set(ids), reverse=True)
+    return None
+
+
+async def find_among(
+    connection: AsyncConnection, workspace_id: int, ids: Sequence[int], prefix: str,
+    demands: Sequence[ColumnElement[bool]], after: str | None, limit: int,
+) -> ContactPage:
+    """What ``find_by_prefix`` and ``list_newest`` would find among these few people, who are looked up by id."""
+    place = _Place(0, "", 0) if after is None or not prefix else _read_place(after)
+    before = int(after) if after is not None and not prefix else 2**62
+    it = contacts.c
+    there: list[_Place] = []
+    for start in range(0, len(ids), _CHUNK):
+        rows = await connection.execute(
+            select(it.id, *(it[name] for name in _PHASES))
+            .where(among(connection, it.id, ids[start:start + _CHUNK]), it.workspace_id == workspace_id, *demands))
+        for row in rows:
+            phase = next((number for number, name in enumerate(_PHASES)
+                          if row._mapping[name].startswith(prefix)), None) if prefix else 0
+            if phase is not None:
+                there.append(_Place(phase, row._mapping[_PHASES[phase]] if prefix else "", row.id))
+    # By octets, as both databases compare keys: UTF-8 sorts as code points do.
+    if prefix:
+        shown = sorted(one for one in there if after is None or one > place)[:limit + 1]
+    else:
+        shown = sorted((one for one in there if one.id < before), key=lambda one: -one.id)[:limit + 1]
+    page = shown[:limit]
+    found = await connection.execute(
+        select(contacts).where(among(connection, it.id, [one.id for one in page]), it.workspace_id == workspace_id))
+    people = {row.id: contact_of(row) for row in found}
+    more = (page[-1].key() if prefix else str(page[-1].id)) if len(shown) > limit else None
+    return ContactPage(tuple(people[one.id] for one in page if one.id in people), more)
 
 
 async def find_by_prefix(

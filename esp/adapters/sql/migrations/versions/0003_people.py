@@ -199,9 +199,17 @@ def upgrade() -> None:
         "ix_subscriptions_left", "subscriptions", ["list_id", "state", "contact_id"],
         sqlite_where=sa.text("state <> 'subscribed'"), postgresql_where=sa.text("state <> 'subscribed'"),
     )
+    op.create_index(
+        "ix_subscriptions_gone", "subscriptions", ["workspace_id", "state", "contact_id"],
+        sqlite_where=sa.text("state <> 'subscribed'"), postgresql_where=sa.text("state <> 'subscribed'"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "ix_subscriptions_gone", table_name="subscriptions",
+        sqlite_where=sa.text("state <> 'subscribed'"), postgresql_where=sa.text("state <> 'subscribed'"),
+    )
     op.drop_index(
         "ix_subscriptions_left", table_name="subscriptions",
         sqlite_where=sa.text("state <> 'subscribed'"), postgresql_where=sa.text("state <> 'subscribed'"),
