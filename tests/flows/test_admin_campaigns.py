@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from admin_ui.pages import campaigns, reports
+from admin_ui.pages.campaigns.starters import STARTERS, source_of
 from esp.adapters.sql.database import Database
 from esp.errors import NotFoundError
 from esp.flows import campaigns as flow
@@ -90,6 +91,16 @@ async def test_every_starter_can_be_sent_as_it_is(seed: Seed, sri: Browser, star
     variant = detail.variants[0].edit
     _compiled, problems = await seed.house.app.content.check(replace(variant.draft(), subject="Halo"))
     assert [one for one in problems if one.level == "error"] == []
+
+
+def test_starters_speak_the_workspaces_language_and_lead_to_the_preferences() -> None:
+    for one in STARTERS:
+        english, indonesian = source_of(one.file), source_of(one.file, "id")
+        assert "{{ preferences_url }}" in english
+        assert "Unsubscribe" in english
+        assert "Berhenti berlangganan" in indonesian
+        english_words = ("Unsubscribe", "View in browser", "Preferences", "Hello {{")
+        assert not [word for word in english_words if word in indonesian]
 
 
 async def test_trying_the_starters_makes_one_draft(seed: Seed, sri: Browser) -> None:

@@ -80,9 +80,10 @@ async def create(page: Page) -> web.Response:
     form = (await page.form(NewForm)).data or NewForm()
     chosen = starter(form.starter)
     lists = await page.app.store.contacts.lists(page.workspace_id)
+    source = source_of(chosen.file, page.session.workspace.language)
     edit = CampaignEdit(
         name=form.name or f"{_(chosen.label)}, {page.app.clock.now():%d %B %Y}",
-        variants=(VariantEdit(_(chosen.subject) if chosen.subject else "", source_of(chosen.file), chosen.kind,
+        variants=(VariantEdit(_(chosen.subject) if chosen.subject else "", source, chosen.kind,
                               _(chosen.preheader) if chosen.preheader else ""),),
         include_lists=(lists[0].id,) if len(lists) == 1 else ())
     edit = await _with_sender(page, edit)

@@ -39,7 +39,19 @@ def starter(key: str) -> Starter:
     return next((one for one in STARTERS if one.key == key), STARTERS[0])
 
 
+# What the readers see of a starter that its author will hardly rewrite: the way out must be in their language.
+_INDONESIAN: Final = (
+    ("You get this mail because you subscribed to", "Anda menerima email ini karena berlangganan"),
+    ('default("our news")', 'default("kabar kami")'), ('default("there")', 'default("Anda")'), ("Hello {{", "Halo {{"),
+    ("View in browser", "Lihat di peramban"), ("Preferences", "Atur preferensi"),
+    ("Unsubscribe", "Berhenti berlangganan"), ("Kind regards,", "Salam hangat,"),
+)
+
+
 @cache
-def source_of(file: str) -> str:
-    """What the author begins with."""
-    return resources.files("admin_ui").joinpath("templates/campaigns/starters", file).read_text(encoding="utf-8")
+def source_of(file: str, language: str = "en") -> str:
+    """What the author begins with; greeting and footer in ``language`` where that is Indonesian."""
+    text = resources.files("admin_ui").joinpath("templates/campaigns/starters", file).read_text(encoding="utf-8")
+    for english, indonesian in _INDONESIAN if language.startswith("id") else ():
+        text = text.replace(english, indonesian)
+    return text
