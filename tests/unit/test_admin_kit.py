@@ -44,7 +44,7 @@ def test_no_template_needs_what_the_policy_forbids(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
 def test_every_form_that_changes_something_carries_the_token(path: Path) -> None:
-    for form in re.split(r"<form", path.read_text())[1:]:
+    for form in re.split(r"(?<!')<form", path.read_text())[1:]:  # in quotes it is a text for others to copy
         if 'method="post"' in form.split(">")[0]:
             assert "csrf_field()" in form.split("</form>")[0], path
 
