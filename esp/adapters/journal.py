@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
-from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,6 +21,7 @@ from esp.ports.outbox import ClaimedBatch, Outcome
 
 _COMPACT_ABOVE: Final = 1 << 20  # octets
 _OUTCOME_FIELDS: Final = tuple(field.name for field in fields(Outcome) if field.name != "row")
+_values_of: Final = attrgetter(*_OUTCOME_FIELDS)
 
 
 def _boot_id() -> str:
@@ -28,10 +29,6 @@ def _boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""  # not Linux: nothing is known, so no journal is ever taken for complete
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
 
 
 class FileJournal:
@@ -80,7 +77,7 @@ class FileJournal:
 
     def answered(self, batch: ClaimedBatch, outcome: Outcome) -> None:
         """Note ``R batch fence delivery outcome``."""
-        content = orjson.dumps({name: _plain(getattr(outcome, name)) for name in _OUTCOME_FIELDS})
+        content = orjson.dumps(dict(zip(_OUTCOME_FIELDS, _values_of(outcome), strict=True)))
         delivery_id = outcome.row.delivery_id
         self._note(delivery_id, b"R %d %d %d %b\n" % (batch.id, batch.fence, delivery_id, content))
 

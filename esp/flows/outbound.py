@@ -80,7 +80,7 @@ class BatchRun:
 
     async def _send(self, row: OutboxRow, gate: Gate, prepared: PreparedPlan) -> None:
         try:
-            attempt = await self._engine.stopwatch.timed("send", self._attempt(row, gate, prepared))
+            attempt = await self._engine.stopwatch.timed("send", self._attempt(row, gate, prepared), sampled=True)
         except LeaseLostError:
             gate.abandon()
             return self.halt()

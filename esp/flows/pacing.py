@@ -23,7 +23,7 @@ class Gate:
         self.pace = Pace(maximum=max(1, shape.connections // max(1, workers)))
         self.in_flight = 0
         self._monotonic = monotonic
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
 
     @property
     def closed_for(self) -> float:
@@ -45,15 +45,17 @@ class Gate:
             if isinstance(decision, Admit):
                 self.in_flight += 1
                 return True
-            turn = asyncio.get_running_loop().create_future()
+            # A future and one timer: nearly every message waits here, and asyncio.timeout costs thrice as much.
+            loop = asyncio.get_running_loop()
+            turn = loop.create_future()
             self._waiting.append(turn)
+            timer = loop.call_later(decision.seconds, _time_is_up, turn)
+            called = False
             try:
-                async with asyncio.timeout(decision.seconds):
-                    await turn
-            except TimeoutError:
-                pass
+                called = await turn
             finally:
-                if turn in self._waiting:
+                timer.cancel()
+                if not called and turn in self._waiting:
                     self._waiting.remove(turn)
         return False
 
@@ -69,8 +71,13 @@ class Gate:
         while self._waiting and room > 0:
             turn = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(None)
+                turn.set_result(True)
                 room -= 1
+
+
+def _time_is_up(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)
 
 
 class Meter:

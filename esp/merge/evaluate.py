@@ -2,9 +2,14 @@
 
 Literals are encoded when the tree is compiled, values when it runs: ``literal`` and ``value`` say how, so the same tree
 gives quoted-printable octets for the wire and plain text for a page.
+
+There are two roads to the same pieces. A template without ``set`` is a row of segments: what is the same for everybody
+is picked, and each personal part, however often it stands in the row, is evaluated and encoded once a recipient. With
+``set`` a name may mean something else further down, so each node is run in its turn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from esp.merge.budget import Budget
@@ -29,16 +34,69 @@ Step = Callable[[Scope, Budget, list[Any]], None]
 
 
 class Program(Generic[Piece]):
-    """A compiled template: ``run`` appends the pieces of one recipient's text to a list."""
+    """A compiled template: ``run`` appends the pieces of one recipient's text to a list.
+
+    ``in_turn`` takes the general road where the shorter one would do; only a test that compares the two asks for it.
+    """
 
     __slots__ = ("_body",)
 
-    def __init__(self, tree: Tree, coding: Coding[Piece]) -> None:
-        self._body = _compile_body(tree, coding)
+    def __init__(self, tree: Tree, coding: Coding[Piece], in_turn: bool = False) -> None:
+        self._body = _compile_body(tree, coding) if in_turn or _sets(tree) else _compile_segments(tree, coding)
 
     def run(self, scope: Scope, out: list[Piece]) -> None:
         """Append to ``out``; ``scope`` is changed by ``set``. Raises MergeLimitError."""
         self._body(scope, Budget(), out)
+
+
+def _sets(tree: Any) -> bool:
+    """Whether a ``set`` may change what a name means to what comes after it."""
+    return isinstance(tree, list) and (tree[:1] == ["set"] or any(_sets(part) for part in tree))
+
+
+def _compile_segments(tree: Tree, coding: Coding[Any]) -> Step:
+    literals: list[Any] = []
+    personal: dict[str, int] = {}  # a node, spelt out, to its number among those that differ
+    nodes: list[Tree] = []
+    times: list[int] = []
+    row: list[tuple[bool, int]] = []
+    text = ""
+    for node in (*tree, None):
+        if isinstance(node, str):
+            text += node
+            continue
+        if text:
+            literals.append(coding.literal(text))
+            row.append((False, len(literals) - 1))
+            text = ""
+        if node is not None:
+            number = personal.setdefault(repr(node), len(nodes))
+            if number == len(nodes):
+                nodes.append(node)
+                times.append(0)
+            times[number] += 1
+            row.append((True, number))
+    steps = [(_compile_node(node, coding), count - 1) for node, count in zip(nodes, times, strict=True)]
+    empty = coding.literal("")
+    shared = (empty, *literals)
+    # Two of the empty one, for an itemgetter of fewer gives no tuple.
+    pick: Callable[[Sequence[Any]], tuple[Any, ...]] = itemgetter(
+        0, 0, *(len(shared) + number if own else 1 + number for own, number in row)
+    )
+
+    def run(scope: Scope, budget: Budget, out: list[Any]) -> None:
+        made: list[Any] = []
+        table = [*shared]
+        for step, repeated in steps:
+            before = budget.output
+            step(scope, budget, made)
+            if repeated:
+                budget.write((before - budget.output) * repeated)
+            table.append(made[0] if len(made) == 1 else empty.join(made))
+            made.clear()
+        out.extend(pick(table))
+
+    return run
 
 
 def _compile_body(tree: Tree, coding: Coding[Any]) -> Step:

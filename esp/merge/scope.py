@@ -117,3 +117,13 @@ def assigned_names(tree: Any) -> set[str]:
             case _:
                 pass
     return names
+
+
+def names_in(tree: Any) -> set[str]:
+    """Every bare name that an expression of ``tree`` may read; one too many does no harm."""
+    if not isinstance(tree, list):
+        return set()
+    found: set[str] = set().union(*(names_in(part) for part in tree))
+    if len(tree) == 2 and tree[0] == "n" and isinstance(tree[1], str):
+        found.add(tree[1])
+    return found

@@ -104,7 +104,11 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """Ready for the wire: ``data`` is CRLF-clean, not dot-stuffed; ``smtputf8``: an address needs RFC 6531."""
+    """Ready for the wire: ``data`` is CRLF-clean, not dot-stuffed; ``smtputf8``: an address needs RFC 6531.
+
+    ``checked``: every piece was looked at when it was made, so that ``data`` is known to end in CRLF, to hold no CR or
+    LF outside of CRLF and no line that begins with a dot.
+    """
 
     delivery_id: int
     mail_from: str
@@ -112,3 +116,4 @@ class OutgoingMessage:
     data: bytes
     message_id: str
     smtputf8: bool = False
+    checked: bool = False

@@ -13,40 +13,49 @@ from typing import Any, Final
 
 from markupsafe import escape
 
-from esp.merge.evaluate import Coding, Program, plain_text
+from esp.merge.evaluate import VERBATIM_CODING, Coding, Program, plain_text
 from esp.merge.expressions import Scope
 from esp.merge.frozen import Frozen, expand_slots
 from esp.merge.links import fill_url
 from esp.merge.parse import Tree
 from esp.merge.preview import PAGE_HTML, html_value
-from esp.merge.scope import contact_scope
+from esp.merge.scope import contact_scope, names_in
 from esp.model.content import CompiledVariant, Envelope, OutgoingMessage, Recipient
 from esp.wire import headers as wire
 from esp.wire.dkim import body_hash, relaxed_header, signer_for
 from esp.wire.mime import ALTERNATIVE, TEXT_ONLY
-from esp.wire.quoted_printable import SOFT_BREAK, encode_piece
+from esp.wire.quoted_printable import SOFT_BREAK, checked, encode_piece
 from esp.wire.tokens import Purpose, TokenSigner
 
 # Tokens are encoded once a recipient, however many links there are: "ready" nodes append them as they are.
 _CLICK: Final = ["ready", "_click"]
 _OPEN: Final = ["ready", "_open"]
+_PAGES: Final = (("unsubscribe_url", "u"), ("view_url", "v"), ("preferences_url", "p"))
 
 # Nothing to escape for HTML, nothing to encode for quoted-printable: most names and places.
 _PLAIN_HTML: Final = re.compile(r"[ !#-%(-\-/-;?-~][ !#-%(-;?-~]{0,74}")
+_PLAIN_TEXT: Final = re.compile(r"(?!From )[ !-\-/-<>-~][ -<>-~]{0,74}")
+_NAMES: Final = {name: name.lower() for name in (b"Date", b"To", b"Subject", b"Message-ID", b"List-Unsubscribe")}
 
 
 def _html_piece(value: str) -> bytes:
     if _PLAIN_HTML.fullmatch(value):
         return value.encode("ascii") + SOFT_BREAK
-    return encode_piece(html_value(value))
+    return checked(encode_piece(html_value(value)))
 
 
 def _text_piece(value: str) -> bytes:
-    return encode_piece(value if "\x00" not in value else value.replace("\x00", ""))
+    if _PLAIN_TEXT.fullmatch(value):
+        return value.encode("ascii") + SOFT_BREAK
+    return _wire_piece(value if "\x00" not in value else value.replace("\x00", ""))
 
 
-WIRE_HTML: Final = Coding[bytes](encode_piece, _html_piece)
-WIRE_TEXT: Final = Coding[bytes](encode_piece, _text_piece)
+def _wire_piece(text: str) -> bytes:
+    return checked(encode_piece(text))
+
+
+WIRE_HTML: Final = Coding[bytes](_wire_piece, _html_piece)
+WIRE_TEXT: Final = Coding[bytes](_wire_piece, _text_piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +83,16 @@ class Renderer:
         self._frozen = frozen
         self._facts: dict[str, Any] = {**frozen.facts, "list": {"name": envelope.list_name}}
         self._shape = TEXT_ONLY if frozen.html is None else ALTERNATIVE
+        self._subject = Program(frozen.subject, VERBATIM_CODING)
+        self._stamps = self._token_makers(names_in([frozen.subject, frozen.text, frozen.html, *frozen.links.values()]))
         self._programs: dict[bool, tuple[Program[bytes], Program[bytes] | None]] = {}
         self._signers = [signer_for(key) for key in envelope.keys] if signed else []
         # A database that is made anew counts its ids from one again; the content's hash keeps Message-IDs apart.
         self._content_hash = blake2b(compiled.payload, digest_size=6).hexdigest()
+        self._dated = (-1, b"")
         self._static = self._static_headers()
-        self._static_relaxed = [(name.lower(), relaxed_header(name, value)) for name, value in self._static]
-        self._static_block = b"".join(name + b": " + value + b"\r\n" for name, value in self._static)
+        self._static_relaxed = {name.lower(): [relaxed_header(name, value)] for name, value in self._static}
+        self._static_block = checked(b"".join(name + b": " + value + b"\r\n" for name, value in self._static) + b"\r\n")
 
     def _parts(self, tracked: bool) -> tuple[Program[bytes], Program[bytes] | None]:
         """The text and the HTML part, for those who may be counted and for those who may not; made when first asked."""
@@ -122,28 +134,36 @@ class Renderer:
         found.extend(self._shape.headers)
         return found
 
-    def _token(self, purpose: Purpose, recipient: Recipient) -> str:
+    def _token_makers(self, read: set[str]) -> dict[str, Callable[[int], str]]:
+        """What makes a recipient's tokens, by the name it has in the scope: only of such as anything asks for."""
         envelope = self._envelope
-        return self._tokens.sign(purpose, envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
+        purposes = {"unsubscribe_url": Purpose.UNSUBSCRIBE, "view_url": Purpose.VIEW,
+                    "preferences_url": Purpose.PREFERENCES, "_open": Purpose.OPEN, "_click": Purpose.CLICK}
+        wanted = {*read, "unsubscribe_url"}
+        if envelope.track_opens:
+            wanted.add("_open")
+        if envelope.track_clicks:
+            wanted.add("_click")
+        workspace, campaign = envelope.workspace_id, envelope.campaign_id
+        mailboxes = {"mail from": Purpose.RETURN_PATH, "unsubscribe mailbox": Purpose.UNSUBSCRIBE}
+        return {
+            **{name: self._tokens.for_urls(it, workspace, campaign) for name, it in purposes.items() if name in wanted},
+            **{name: self._tokens.for_mailboxes(it, workspace, campaign) for name, it in mailboxes.items()},
+        }
 
-    def _unsubscribe_address(self, recipient: Recipient) -> str:
-        """An address of our own MX that says by itself who wants to leave, whatever is written to it."""
-        envelope = self._envelope
-        local = self._tokens.unsubscribe_mailbox(envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
-        return f"{local}@{envelope.bounce_domain}"
-
-    def scope(self, recipient: Recipient, token_piece: Callable[[str], str | bytes] = encode_piece) -> Scope:
+    def scope(self, recipient: Recipient, token_piece: Callable[[str], str | bytes] = _wire_piece) -> Scope:
         """The names this recipient's templates see; ``token_piece`` codes the tokens of links and pixel."""
         envelope, links = self._envelope, self._frozen.links
         scope = contact_scope(recipient.address, recipient.fields)
         scope.update(self._facts)
-        scope["unsubscribe_url"] = f"{envelope.tracking_url}/u/{self._token(Purpose.UNSUBSCRIBE, recipient)}"
-        scope["view_url"] = f"{envelope.tracking_url}/v/{self._token(Purpose.VIEW, recipient)}"
-        scope["preferences_url"] = f"{envelope.tracking_url}/p/{self._token(Purpose.PREFERENCES, recipient)}"
+        stamps, delivery_id = self._stamps, recipient.delivery_id
+        for name, path in _PAGES:
+            if stamp := stamps.get(name):
+                scope[name] = f"{envelope.tracking_url}/{path}/{stamp(delivery_id)}"
         if envelope.track_opens and recipient.tracked:
-            scope["_open"] = token_piece(self._token(Purpose.OPEN, recipient))
+            scope["_open"] = token_piece(stamps["_open"](delivery_id))
         if envelope.track_clicks and recipient.tracked:
-            scope["_click"] = token_piece(self._token(Purpose.CLICK, recipient))
+            scope["_click"] = token_piece(stamps["_click"](delivery_id))
         else:
             scope.update({f"_link_{index}": fill_url(tree, scope) for index, tree in links.items()})
         return scope
@@ -151,7 +171,8 @@ class Renderer:
     def merge(self, recipient: Recipient) -> Merged:
         """Values into the encoded parts. Raises MergeLimitError where the template costs too much."""
         scope = self.scope(recipient)
-        subject = plain_text(self._frozen.subject, dict(scope))
+        words: list[str] = []
+        self._subject.run(dict(scope), words)
         pieces = [self._shape.before]
         text, html = self._parts(recipient.tracked)
         text.run(dict(scope), pieces)
@@ -159,13 +180,20 @@ class Renderer:
             pieces.append(self._shape.between)
             html.run(dict(scope), pieces)
         pieces.append(self._shape.after)
-        return Merged(subject, b"".join(pieces), scope)
+        return Merged("".join(words), b"".join(pieces), scope)
 
     def message_id(self, delivery_id: int) -> str:
         """The Message-ID without brackets: the same for every try of a delivery."""
         envelope = self._envelope
         local = f"{envelope.workspace_id}.{envelope.campaign_id}.{delivery_id}.{self._content_hash}"
         return f"{local}@{envelope.message_id_domain}"
+
+    def _date(self, now: datetime) -> bytes:
+        """The date of a whole second, which many messages share."""
+        second = int(now.timestamp())
+        if self._dated[0] != second:
+            self._dated = (second, wire.encode_date(now))
+        return self._dated[1]
 
     def assemble(self, recipient: Recipient, merged: Merged, now: datetime) -> list[tuple[bytes, bytes]]:
         """The headers that differ from recipient to recipient, in their order."""
@@ -174,9 +202,11 @@ class Renderer:
         if mailto:
             urls.append(f"mailto:{mailto}?subject={merged.scope['unsubscribe_url'].rsplit('/', 1)[-1]}")
         elif self._envelope.bounce_domain:
-            urls.append(f"mailto:{self._unsubscribe_address(recipient)}")
+            # An address of our own MX that says by itself who wants to leave, whatever is written to it.
+            local = self._stamps["unsubscribe mailbox"](recipient.delivery_id)
+            urls.append(f"mailto:{local}@{self._envelope.bounce_domain}")
         return [
-            (b"Date", wire.encode_date(now)),
+            (b"Date", self._date(now)),
             (b"To", wire.encode_mailbox("", recipient.address, 4)),
             (b"Subject", wire.encode_text(merged.subject, 9)),
             (b"Message-ID", b"<" + self.message_id(recipient.delivery_id).encode("ascii") + b">"),
@@ -185,15 +215,16 @@ class Renderer:
 
     def seal(self, varying: list[tuple[bytes, bytes]], body: bytes, now: datetime) -> bytes:
         """The whole message: signatures (none without keys), headers, body."""
-        block = b"".join([name + b": " + value + b"\r\n" for name, value in varying])
+        block = checked(b"".join([name + b": " + value + b"\r\n" for name, value in varying]))
         if not self._signers:
-            return b"".join((block, self._static_block, b"\r\n", body))
-        present = {name.lower(): [relaxed_header(name, value)] for name, value in varying}
-        for name, relaxed in self._static_relaxed:
-            present.setdefault(name, []).append(relaxed)
+            return b"".join((block, self._static_block, body))
+        present = dict(self._static_relaxed)
+        for name, value in varying:
+            lower = _NAMES[name]
+            present[lower] = [lower + b":" + b" ".join(value.split()) + b"\r\n"]
         digest, timestamp = body_hash(body), int(now.timestamp())
         signatures = [signer.sign_relaxed(present, digest, timestamp) for signer in self._signers]
-        return b"".join((*signatures, block, self._static_block, b"\r\n", body))
+        return b"".join((*map(checked, signatures), block, self._static_block, body))
 
     def render(self, recipient: Recipient, now: datetime) -> OutgoingMessage:
         """One recipient's message, ready for the wire. ``now`` is aware. Raises MergeLimitError."""
@@ -203,7 +234,7 @@ class Renderer:
         """What ``merge`` gave, with headers and signatures: the dearer half of ``render``, timed apart from it."""
         data = self.seal(self.assemble(recipient, merged, now), merged.body, now)
         envelope = self._envelope
-        local = self._tokens.return_path(envelope.workspace_id, envelope.campaign_id, recipient.delivery_id)
+        local = self._stamps["mail from"](recipient.delivery_id)
         return OutgoingMessage(
             delivery_id=recipient.delivery_id,
             mail_from=f"{local}@{envelope.bounce_domain}",
@@ -211,6 +242,7 @@ class Renderer:
             data=data,
             message_id=self.message_id(recipient.delivery_id),
             smtputf8=not recipient.address.isascii(),
+            checked=True,
         )
 
     def render_page(self, recipient: Recipient, names: Mapping[str, str] | None = None) -> str:

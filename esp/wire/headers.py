@@ -16,6 +16,7 @@ PREFERRED_LINE: Final = 78
 # All that str.splitlines takes for a line's end, NUL, and every other control character (C0, DEL, C1).
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SAFE: Final = re.compile(r"[!-~]+(?: [!-~]+)*")
+_WORD: Final = re.compile(r"[!-~]+")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _URL: Final = re.compile(r"[!-;=?-~]+")  # printable ASCII but < and >
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -63,6 +64,8 @@ def encode_text(text: str, used: int) -> bytes:
 
     ``used`` is the number of octets already on the line, name and colon.
     """
+    if len(text) + used <= PREFERRED_LINE and _SAFE.fullmatch(text) and "=?" not in text:
+        return text.encode("ascii")  # most subjects: printable words with a blank between them
     text = clean(text)
     if text.isascii() and "=?" not in text:
         if len(text) + used <= PREFERRED_LINE and _SAFE.fullmatch(text):
@@ -86,6 +89,8 @@ def encode_phrase(name: str, used: int) -> bytes:
 
 def encode_mailbox(name: str, address: str, used: int) -> bytes:
     """``name <address>``, or the bare address without a name; ``address`` has passed ``addresses.parse_address``."""
+    if not name and _WORD.fullmatch(address):
+        return address.encode("ascii")
     spec = clean(address).replace(" ", "").encode("utf-8", "replace")
     if not clean(name):
         return spec

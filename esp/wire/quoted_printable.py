@@ -14,6 +14,8 @@ _ROOM: Final = 75  # 76 octets a line with the soft break's "="
 
 # Printable ASCII without "=" that fits one line: nothing to encode. A blank at the end is safe before a soft break.
 _PLAIN: Final = re.compile(r"[ !-\-/-<>-~][ -<>-~]{0,74}")
+# Whole lines, none of which begins with a dot or holds half of a line's end: joined, they are such lines again.
+_LINES: Final = re.compile(rb"(?:(?:[^.\r\n][^\r\n]*)?\r\n)*+")
 _SPECIAL: Final = re.compile(rb"[^ -<>-~]")
 
 
@@ -63,3 +65,14 @@ def _wrap(line: bytes, pieces: list[bytes]) -> None:
                 end -= 2
         pieces.append(line[at:end])
         at = end
+
+
+def checked(piece: bytes) -> bytes:
+    """``piece``, where it is whole lines that SMTP may carry as they are; else ValueError, for a bug of ours.
+
+    A body joined of checked pieces needs no second look at its twenty thousand octets: no dot begins a line, and no CR
+    or LF is alone, which a lenient server could take for the end of the message (SMTP smuggling).
+    """
+    if not _LINES.fullmatch(piece):
+        raise ValueError("a piece of the message holds what SMTP would have to change")
+    return piece

@@ -65,7 +65,7 @@ class SmtpSession:
 
     async def send(self, message: OutgoingMessage, before_dot: Callable[[], None] | None = None) -> Attempt:
         """Hand ``message`` over; see ``esp.ports.network.Session.send``."""
-        data = on_the_wire(message.data)
+        data = message.data if message.checked else on_the_wire(message.data)
         envelope = self._envelope(message, data)
         self.sent += 1
         if isinstance(envelope, Failure):

@@ -51,11 +51,11 @@ def _on_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"substr({key}, instr({key}, '@'))"
 
 
-def suppression_rank(workspace_id: int, list_ids: Sequence[int], now: datetime, key: Any = contacts.c.email_key) -> Any:
+def suppression_rank(workspace_id: Any, list_ids: Any, now: Any, key: Any = contacts.c.email_key) -> Any:
     """A scalar: the weightiest suppression of the row's ``key``, null where there is none; see EXCLUDED_BY_RANK.
 
     A suppression for one list holds for every campaign that goes to this list, whoever else it goes to; one of a whole
-    domain has the key ``@domain``.
+    domain has the key ``@domain``. All may be values or bound parameters.
     """
     it = suppressions.c
     return (
@@ -74,7 +74,7 @@ def chosen_frequency() -> ColumnElement[str]:
     return func.coalesce(contact_topics.c.frequency, contact_preferences.c.frequency, Frequency.EACH.value)
 
 
-def choice(now: datetime, digest: bool = False) -> ColumnElement[str]:
+def choice(now: Any, digest: bool = False) -> ColumnElement[str]:
     """What the person's own wishes say against a mail: an ExclusionReason, or ''. Needs ``join_choice``.
 
     A digest goes to whoever is not pausing: that they want it was looked up when it was gathered.
@@ -91,7 +91,7 @@ def choice(now: datetime, digest: bool = False) -> ColumnElement[str]:
     )
 
 
-def join_choice(of: Any, contact_id: Any, topic_id: int | None) -> Any:
+def join_choice(of: Any, contact_id: Any, topic_id: Any) -> Any:
     """``of`` (a table or join) with what the person ``contact_id`` chose, in general and for the topic."""
     joined = of.outerjoin(contact_preferences, contact_preferences.c.contact_id == contact_id)
     return joined.outerjoin(contact_topics, and_(

@@ -5,9 +5,22 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
@@ -15,7 +28,16 @@ from esp.adapters.sql.digests import items_of
 from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, choice, join_choice, suppression_rank
 from esp.adapters.sql.ledger import append_events, append_suppressions, chunked, sqlite_instant
 from esp.adapters.sql.messages import load_messages
-from esp.adapters.sql.schema import batches, campaigns, contact_preferences, contacts, deliveries, subscriptions
+from esp.adapters.sql.schema import (
+    Id,
+    batches,
+    campaigns,
+    contact_preferences,
+    contacts,
+    deliveries,
+    subscriptions,
+    suppressions,
+)
 from esp.errors import LeaseLostError
 from esp.model.campaign import CampaignState
 from esp.model.contact import ExclusionReason, SubscriptionState
@@ -77,7 +99,7 @@ class SqlOutbox:
             it = await _audience_of(connection, batch)
             if it.single:
                 return await load_messages(connection, batch, now)
-            rows = (await connection.execute(_loading(batch, it, now))).all()
+            rows = (await connection.execute(_loading(it.digest, False), _asked(batch, it, now))).all()
             items = await _digest_items(connection, batch, it, rows)
         return tuple(_outbox_row(row, it, items.get(row.contact_id, ())) for row in rows)
 
@@ -88,11 +110,7 @@ class SqlOutbox:
             if it.single:
                 found = await load_messages(connection, batch, now)
                 return {row.delivery_id: row.refused for row in found if row.refused}
-            statement = _loading(batch, it, now)
-            rows = (await connection.execute(statement.with_only_columns(
-                deliveries.c.id, deliveries.c.contact_id,
-                *(column for column in statement.selected_columns if column.key in _CHECKS)
-            ))).all()
+            rows = (await connection.execute(_loading(it.digest, True), _asked(batch, it, now))).all()
             items = await _digest_items(connection, batch, it, rows)
         return {row.id: reason for row in rows if (reason := _refusal(row, it, items.get(row.contact_id, ())))}
 
@@ -271,28 +289,39 @@ async def _digest_items(
     return await items_of(connection, batch.workspace_id, batch.campaign_id, [row.contact_id for row in rows])
 
 
-_CHECKS: Final = ("known", "suppressed", "subscribed", "choice")
+def _asked(batch: ClaimedBatch, it: _Aim, now: datetime) -> dict[str, Any]:
+    """The parameters of ``_loading``."""
+    return {"workspace": batch.workspace_id, "batch": batch.id, "lists": list(it.include), "now": now,
+            "topic": it.topic_id or 0}
 
 
-def _loading(batch: ClaimedBatch, it: _Aim, now: datetime) -> Select[Any]:
-    """Open deliveries with their contacts and what may stand in the way of each (the columns _CHECKS)."""
+@lru_cache(maxsize=4)
+def _loading(digest: bool, checks_only: bool) -> Select[Any]:
+    """Open deliveries with their contacts and what may stand in the way of each, or that alone.
+
+    Built once: to build it costs as much as to run it, and it is asked for every second of every batch.
+    """
     d, c, s = deliveries.c, contacts.c, subscriptions.c
+    workspace, lists = bindparam("workspace", type_=Id), bindparam("lists", type_=Id, expanding=True)
+    now = bindparam("now", type_=suppressions.c.expires_at.type)
     key = func.coalesce(c.email_key, func.lower(d.address))
-    suppressed = suppression_rank(batch.workspace_id, it.include, now, key)
+    suppressed = suppression_rank(workspace, lists, now, key)
     subscribed = exists().where(
-        s.contact_id == d.contact_id, s.list_id.in_(it.include), s.state == SubscriptionState.SUBSCRIBED.value,
-        s.workspace_id == batch.workspace_id,
+        s.contact_id == d.contact_id, s.list_id.in_(lists), s.state == SubscriptionState.SUBSCRIBED.value,
+        s.workspace_id == workspace,
     )
-    people = deliveries.outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == batch.workspace_id))
+    people = deliveries.outerjoin(contacts, and_(c.id == d.contact_id, c.workspace_id == workspace))
+    checks = (c.id.is_not(None).label("known"), suppressed.label("suppressed"), subscribed.label("subscribed"),
+              choice(now, digest).label("choice"))
+    columns = (d.id, d.contact_id) if checks_only else (
+        d.id, d.contact_id, d.variant_id, d.address, d.domain, d.provider, d.attempts, d.created_at, d.reason,
+        d.maybe_duplicate, key.label("key"), c.email, c.first_name, c.last_name, c.city, c.country, c.language,
+        c.time_zone, c.birth_date, c.fields, contact_preferences.c.tracking_off,
+    )
     return (
-        select(
-            d.id, d.contact_id, d.variant_id, d.address, d.domain, d.provider, d.attempts, d.created_at, d.reason,
-            d.maybe_duplicate, key.label("key"), c.email, c.first_name, c.last_name, c.city, c.country, c.language,
-            c.time_zone, c.birth_date, c.fields, c.id.is_not(None).label("known"), suppressed.label("suppressed"),
-            subscribed.label("subscribed"), choice(now, it.digest).label("choice"), contact_preferences.c.tracking_off,
-        )
-        .select_from(join_choice(people, d.contact_id, it.topic_id))
-        .where(d.batch_id == batch.id, d.workspace_id == batch.workspace_id, d.state.in_(_OPEN))
+        select(*columns, *checks)
+        .select_from(join_choice(people, d.contact_id, bindparam("topic", type_=Id)))
+        .where(d.batch_id == bindparam("batch", type_=Id), d.workspace_id == workspace, d.state.in_(_OPEN))
         .order_by(d.id)
     )
 
