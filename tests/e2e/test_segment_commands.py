@@ -21,7 +21,8 @@ def test_a_segment_from_its_rule_to_its_snapshot(merpati: Merpati, tmp_path: Pat
     made = merpati("segment", "create", "Bandung", "--rule", "rule.json", "--json")
     assert made["rule"]["rules"][0]["field"] == "city"
     merpati("segment", "create", "Bandung", "--rule", "rule.json", ends=1)  # the name is taken
-    merpati("segment", "create", "Other", "--rule", '{"version": 1, "match": "all", "rules": [{"field": "no"}]}', ends=1)
+    unknown = '{"version": 1, "match": "all", "rules": [{"field": "no"}]}'
+    merpati("segment", "create", "Other", "--rule", unknown, ends=1)
     shown = merpati("segment", "show", "Bandung", "--json")
     assert "Bandung" in shown["text"] or "bandung" in shown["text"]
     assert shown["problems"] == {}
