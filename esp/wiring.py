@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from esp.adapters.redis.coordination import RedisCoordination
 from esp.adapters.resolver import DnsResolver
 from esp.adapters.smtp.client import SmtpTransport
 from esp.adapters.socket import CoordinationServer, SocketCoordination
-from esp.adapters.sql.bench_seed import seed_events
+from esp.adapters.sql.bench_seed import seed_events, seed_people
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.store import SqlStore
 from esp.app import App
@@ -58,6 +59,12 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
         places=outside_places(settings),
         shaping=load_shaping(delivery.provider_connections, delivery.provider_rate),
     )
+
+
+async def seed_audience(app: App, workspace_id: int, list_id: int, lines: Iterable[str]) -> int:
+    """People of a generated CSV without an import, for ``merpati bench audience --direct``; returns how many."""
+    assert isinstance(app.store, SqlStore)
+    return await seed_people(app.store.database, workspace_id, list_id, lines, app.clock.now())
 
 
 async def seed_engagement(app: App, workspace_id: int, campaign_id: int, events: int) -> int:

@@ -4,7 +4,7 @@
 null where something is unknown, which counts as not fulfilled; only a negation has to make it plain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union,
 )
 
 from esp.adapters.sql.schema import (
@@ -73,6 +74,10 @@ _LAST: Final = "\U0010ffff"
 _DATE: Final = "____-__-__"
 _WENT_OUT: Final = tuple(state.value for state in (
     DeliveryState.DELIVERED, DeliveryState.DEFERRED, DeliveryState.BOUNCED, DeliveryState.EXPIRED))
+_SELECTIVE: Final = frozenset((
+    FieldOp.IS, FieldOp.IN, FieldOp.STARTS_WITH, FieldOp.GREATER, FieldOp.LESS, FieldOp.AT_LEAST, FieldOp.AT_MOST,
+    FieldOp.BETWEEN))
+_INDEXED: Final = (FieldType.TEXT, FieldType.CHOICE, FieldType.NUMBER)
 _OPPOSITE: Final = {
     FieldOp.IS_NOT: FieldOp.IS, FieldOp.NOT_CONTAINS: FieldOp.CONTAINS, FieldOp.EMPTY: FieldOp.NOT_EMPTY,
     FieldOp.HAS_NOT: FieldOp.HAS,
@@ -95,13 +100,20 @@ class _Clauses:
     workspace_id: int
     now: datetime
     each: bool
+    few: bool = False
 
     def of(self, rule: Rule, wanted: bool) -> Clause:
         """The condition that ``rule`` holds, or that it does not. Negations are carried down to the leaves."""
         if not isinstance(rule, Group):
             return self._leaf(rule, wanted)
-        inner = [self.of(one, wanted != (rule.match is Match.NONE)) for one in rule.rules]
         together = (rule.match is Match.ANY) != wanted
+        meant = wanted != (rule.match is Match.NONE)
+        # Where an index narrows them down first, the few who are left are looked up one by one.
+        few = replace(self, few=True) if together and meant and any(map(_selective, rule.rules)) else self
+        inner = [few.of(one, meant) for one in rule.rules]
+        if (not together and meant and not self.each and all(map(_narrows, rule.rules))
+                and any(isinstance(one, Group) for one in rule.rules)):
+            return self._each_by_its_index(inner)
         if not inner:
             return true() if together else false()
         return and_(*inner) if together else or_(*inner)
@@ -124,9 +136,16 @@ class _Clauses:
 
     # ---- sets of contacts
 
+    def _each_by_its_index(self, inner: list[Clause]) -> Clause:
+        """Any of these, each with an index: SQLite goes over everybody for an OR of more than fields."""
+        found = [select(contacts.c.id).where(contacts.c.workspace_id == self.workspace_id, one).correlate(None)
+                 for one in inner]
+        return InSet(or_(*inner), contacts.c.id.in_(union(*found)))
+
     def _in(self, found: Select[Any], key: Any = contacts.c.id, least: int = 0) -> Clause:
         """Whether ``key`` of the contact is in the only column of ``found``; or there at least so many times."""
         (column,) = found.selected_columns
+        everybody = found
         if self.each:
             found = found.where(column == key)
         if least:
@@ -134,7 +153,8 @@ class _Clauses:
         if self.each:
             return exists(found)
         together = found.subquery()
-        return InSet(exists(select(literal(1)).select_from(together).where(together.c[0] == key)), key.in_(found))
+        lookup = exists(everybody.where(column == key)) if self.few and not least else key.in_(found)
+        return InSet(exists(select(literal(1)).select_from(together).where(together.c[0] == key)), lookup)
 
     def _belonging(self, rule: ListRule | TagRule | TopicRule | SuppressedRule | SnapshotRule) -> Clause:
         match rule:
@@ -277,6 +297,17 @@ class _Clauses:
         if last is not None:
             found.append(text <= last.isoformat())
         return and_(*found)
+
+
+def _selective(rule: Rule) -> bool:
+    """Whether this is asked of an index on a field (``segment_index``) and as a rule leaves few."""
+    return isinstance(rule, FieldRule) and rule.type in _INDEXED and rule.op in _SELECTIVE
+
+
+def _narrows(rule: Rule) -> bool:
+    """Whether an index answers it, at least in part."""
+    return _selective(rule) or (
+        isinstance(rule, Group) and rule.match is Match.ALL and any(map(_selective, rule.rules)))
 
 
 def text_of(field: str) -> ColumnElement[str]:
