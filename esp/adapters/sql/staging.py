@@ -140,7 +140,9 @@ class Staging:
                                " WHERE fresh = 1 ORDER BY contact_id", values)
             return fresh
         fresh = await self._do(
-            "UPDATE staging SET fresh = 1, contact_id = nextval(pg_get_serial_sequence('contacts', 'id'))"
+            # In a query of its own the sequence's name is looked up once, and not for every row.
+            "UPDATE staging SET fresh = 1,"
+            " contact_id = nextval((SELECT pg_get_serial_sequence('contacts', 'id')::regclass))"
             " WHERE contact_id IS NULL")
         if not fresh:
             return 0
