@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_TEST := $(VENV)/.installed-test
 
-.PHONY: help demo run test test-needs test-crash bench lint fmt types clean
+.PHONY: help demo run test test-needs test-crash bench score lint fmt types clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,6 +40,11 @@ test-crash: test-needs $(INSTALLED_TEST) ## the long crash suite: kill -9 again 
 
 bench: $(INSTALLED) ## messages a second and where the microseconds go, beside this machine's own RSA speed
 	$(BIN)/merpati bench broadcast --json
+
+score: $(INSTALLED) ## how well incoming mail is judged, on the corpus beside this folder
+	@test -f ../shared/corpus/score.py || { echo "The corpus of real mail is not here: ../shared/corpus/score.py is missing, so nothing was measured."; exit 1; }
+	$(BIN)/python ../shared/corpus/score.py -- $(BIN)/python -m esp classify
+	$(BIN)/python ../shared/corpus/score_replies.py -- $(BIN)/python -m esp classify --replies
 
 lint: $(INSTALLED_TEST) ## ruff
 	$(BIN)/ruff check .

@@ -10,12 +10,14 @@ from typing import Any, cast
 from sqlalchemy import select
 
 from esp.adapters.local.coordination import LocalCoordination
+from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.mailroom import SqlMailroom
 from esp.adapters.sql.schema import inbound_messages, suppressions
 from esp.adapters.sql.signup import SqlSignups
+from esp.adapters.sql.suppressions import SqlSuppressions
 from esp.app import App
 from esp.ports.clock import SystemClock
 from esp.settings import Settings, load
@@ -32,6 +34,8 @@ class PartOfStore:
     ledger: SqlLedger
     engagement: SqlEngagement
     signups: SqlSignups
+    contacts: SqlContacts
+    suppressions: SqlSuppressions
 
 
 @dataclass(slots=True)
@@ -64,7 +68,8 @@ class House:
 async def open_house(database: Database, **mx: Any) -> AsyncIterator[House]:
     """Three people at ``warung.example`` in a running campaign of toko.example."""
     sending = await seed(database, [f"orang{number}@warung.example" for number in range(3)], now=datetime.now(UTC))
-    store = PartOfStore(SqlMailroom(database), SqlLedger(database), SqlEngagement(database), SqlSignups(database))
+    store = PartOfStore(SqlMailroom(database), SqlLedger(database), SqlEngagement(database), SqlSignups(database),
+                        SqlContacts(database), SqlSuppressions(database))
     settings: Settings = load(mx={"port": 0, **mx})
     nothing = cast(Any, None)
     clock = SystemClock()

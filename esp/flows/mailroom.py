@@ -17,7 +17,7 @@ from esp.inbound.report import Complaint, RecipientReport
 from esp.inbound.service import Reader
 from esp.model.contact import SuppressionReason
 from esp.model.delivery import TRANSITIONS, DeliveryState, EventType, NewEvent
-from esp.model.verdict import Permanence, Verdict
+from esp.model.verdict import Permanence, Reason, Verdict
 from esp.ports.engagement import Withdrawal
 from esp.ports.ledger import NewSuppression
 from esp.ports.mailroom import Filed, InboundKind, InboundMessage, Outcome, ReportedDelivery
@@ -35,6 +35,10 @@ _CLAIMS: Final = frozenset(
 )
 _REPLY_LENGTH: Final = 500
 _TEXT_LENGTH: Final = 2000
+# A full mailbox may have room tomorrow: not one that was full four times, over two weeks, with nothing arriving in between.
+_FULL_TIMES: Final = 4
+_FULL_FOR: Final = timedelta(days=14)
+_PAST: Final = 50
 # Judged as bad news of the address: ``not-spam`` (RFC 5965 section 7.3) is the opposite of a complaint.
 _COMPLAINTS: Final = frozenset(("abuse", "fraud", "virus", "other", "opt-out", "opt-out-list", ""))
 
@@ -136,9 +140,27 @@ async def _bounce(
         # What was written and which rules read it: so that history can be judged anew by better ones.
         "text": report.prose[:_TEXT_LENGTH], "rules": version(), "recognised": found.rule,
     })
-    suppressions = [_suppression(delivery, SuppressionReason.HARD_BOUNCE, reply)] if hard(verdict) else []
+    dead = hard(verdict) or (verdict.reason is Reason.MAILBOX_FULL and await _long_full(app, message, delivery))
+    suppressions = [_suppression(delivery, SuppressionReason.HARD_BOUNCE, reply)] if dead else []
     applied = await app.store.ledger.apply((event,), suppressions)
     return Outcome.APPLIED if applied else Outcome.UNCHANGED
+
+
+async def _long_full(app: App, message: InboundMessage, delivery: ReportedDelivery) -> bool:
+    """Whether the mailbox has been full for so long, and so often, that nobody can be reading it."""
+    if delivery.contact_id is None:
+        return False
+    past = await app.store.mailroom.recent(delivery.workspace_id, delivery.contact_id, _PAST)
+    bounced = {event.delivery_id for event in past if event.type == EventType.BOUNCED}
+    times, first = 1, message.received_at
+    for event in past:
+        if event.type == EventType.DELIVERED and event.delivery_id not in bounced | {delivery.id}:
+            break  # something arrived since: there was room
+        if event.type == EventType.BOUNCED:
+            if event.reason != Reason.MAILBOX_FULL:
+                break
+            times, first = times + 1, event.at
+    return times >= _FULL_TIMES and message.received_at - first >= _FULL_FOR
 
 
 def _is_final(report: RecipientReport, verdict: Verdict) -> bool:
@@ -147,11 +169,22 @@ def _is_final(report: RecipientReport, verdict: Verdict) -> bool:
 
 
 async def _complain(app: App, message: InboundMessage, complaint: Complaint, delivery: ReportedDelivery) -> Outcome:
+    if complaint.type == "not-spam":
+        return await _take_back(app, delivery)
     if complaint.type not in _COMPLAINTS:
         return Outcome.FILED
     event = _event(delivery, message, EventType.COMPLAINED, {"reason": complaint.type})
     applied = await app.store.ledger.apply((event,), (_suppression(delivery, SuppressionReason.COMPLAINT, ""),))
     return Outcome.APPLIED if applied else Outcome.UNCHANGED
+
+
+async def _take_back(app: App, delivery: ReportedDelivery) -> Outcome:
+    """RFC 5965 section 7.3: the person says that it was a mistake, so what their complaint stopped goes on."""
+    found = await app.store.contacts.suppressions(delivery.workspace_id, email_key=delivery.email_key)
+    complained = [one for one in found if one.reason == SuppressionReason.COMPLAINT]
+    for one in complained:
+        await app.store.suppressions.remove(delivery.workspace_id, one.id, "not-spam", app.clock.now())
+    return Outcome.APPLIED if complained else Outcome.UNCHANGED
 
 
 def _event(

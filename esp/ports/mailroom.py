@@ -83,6 +83,16 @@ class ReportedDelivery:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """A delivery or a bounce of one person, as far as counting needs it."""
+
+    type: str
+    at: datetime
+    delivery_id: int | None
+    reason: str
+
+
 class Mailroom(Protocol):
     async def keep(self, message: NewInbound) -> int:
         """Store a message; it is on the disk when this returns, so that 250 may be said (RFC 5321 section 4.2.5)."""
@@ -102,6 +112,10 @@ class Mailroom(Protocol):
 
     async def delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> ReportedDelivery | None:
         """The delivery that all three ids name together, or None."""
+        ...
+
+    async def recent(self, workspace_id: int, contact_id: int, limit: int) -> tuple[PastEvent, ...]:
+        """The person's last ``limit`` events of any kind, newest first."""
         ...
 
     async def receiving_domains(self) -> frozenset[str]:

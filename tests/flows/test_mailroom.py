@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import deliveries, subscriptions
+from esp.adapters.sql.schema import deliveries, events, subscriptions
 from esp.flows.mailroom import process_new
 from esp.inbound.recognise import Mailbox, Recognition
 from esp.inbound.service import Reader
@@ -189,10 +189,69 @@ async def test_a_complaint_without_our_token_changes_nothing(house: House, reade
     assert await house.suppressions() == []
 
 
-async def test_not_spam_is_no_complaint(house: House, reader: Reader) -> None:
-    raw = sample("08-not-spam.eml", return_path=house.return_path())
-    assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "filed")
+async def test_not_spam_is_no_complaint_and_takes_one_back(house: House, reader: Reader) -> None:
+    mistake = sample("08-not-spam.eml", return_path=house.return_path(1))
+    assert await _receive(house, reader, mistake, "abuse@toko.example") == ("complaint", "unchanged")
+    await _receive(house, reader, sample("07-complaint.eml", return_path=house.return_path(1)), "abuse@toko.example")
+    await _receive(house, reader, sample("07-complaint.eml", return_path=house.return_path(2)), "abuse@toko.example")
+    assert await _receive(house, reader, mistake, "abuse@toko.example") == ("complaint", "applied")
+    assert await house.suppressions() == [("orang2@warung.example", "complaint")]
+
+
+async def test_a_forged_not_spam_takes_nothing_back(house: House, reader: Reader) -> None:
+    await _receive(house, reader, sample("07-complaint.eml", return_path=house.return_path(1)), "abuse@toko.example")
+    for address in _forged(house):
+        raw = sample("08-not-spam.eml", return_path=address)
+        assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "untrusted"), address
+    assert await house.suppressions() == [("orang1@warung.example", "complaint")]
+
+
+@pytest.mark.parametrize("name", ["07-complaint.eml", "13-junk-report.eml", "14-provider-complaint.eml"])
+async def test_a_complaint_of_any_shape_needs_a_token_of_ours(house: House, reader: Reader, name: str) -> None:
+    for address in _forged(house):
+        raw = sample(name, return_path=address)
+        assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "untrusted"), address
     assert await house.suppressions() == []
+    raw = sample(name, return_path=house.return_path())
+    assert await _receive(house, reader, raw, "abuse@toko.example") == ("complaint", "applied")
+    assert await house.suppressions() == [("orang0@warung.example", "complaint")]
+
+
+@pytest.mark.parametrize("name", ["27-unknown-user-prose.eml", "09-prose.eml"])
+async def test_a_forged_bounce_in_prose_changes_nothing(house: House, reader: Reader, name: str) -> None:
+    for address in _forged(house):
+        raw = sample(name, return_path=house.return_path())
+        assert await _receive(house, reader, raw, address) == ("bounce", "untrusted"), address
+    assert await states(house.database, house.sending.campaign_id) == {"delivered": 3}
+    assert await house.suppressions() == []
+
+
+async def test_a_bounce_in_prose_keeps_its_words_and_the_rules_that_read_them(house: House, reader: Reader) -> None:
+    raw = sample("27-unknown-user-prose.eml", return_path=house.return_path())
+    await _receive(house, reader, raw, house.return_path())
+    async with house.database.read() as connection:
+        query = select(events.c.detail).where(events.c.type == "bounced")
+        detail = (await connection.execute(query)).scalar_one()
+    assert detail["reason"] == "unknown_user"
+    assert detail["recognised"] == "prose"
+    assert "after RCPT TO" in detail["text"]
+    assert re.fullmatch(r"[0-9a-f]{12}", detail["rules"])
+
+
+@pytest.mark.parametrize(("days", "suppressed"), [((20, 15, 10), True), ((10, 8, 6), False), ((20, 15), False)])
+async def test_a_mailbox_that_is_full_for_weeks_is_given_up(
+    house: House, reader: Reader, days: tuple[int, ...], suppressed: bool
+) -> None:
+    seeded, now = house.sending, datetime.now(UTC)
+    for number, ago in enumerate(days):
+        async with house.database.write() as connection:
+            await connection.execute(insert(events).values(
+                workspace_id=seeded.workspace_id, type="bounced", at=now - timedelta(days=ago), provider="", agent="",
+                ip="", user_agent="", contact_id=seeded.contacts[0], delivery_id=1000 + number,
+                detail={"reason": "mailbox_full"},
+            ))
+    await _receive(house, reader, sample("02-mailbox-full.eml"), house.return_path())
+    assert bool(await house.suppressions()) is suppressed
 
 
 async def test_a_mail_to_the_unsubscribe_address_unsubscribes(house: House, reader: Reader) -> None:

@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import contacts, deliveries, inbound_messages, messages, sending_domains
-from esp.ports.mailroom import Filed, InboundMessage, NewInbound, ReportedDelivery
+from esp.adapters.sql.schema import contacts, deliveries, events, inbound_messages, messages, sending_domains
+from esp.ports.mailroom import Filed, InboundMessage, NewInbound, PastEvent, ReportedDelivery
 
 # No address that the MX accepts can hold a line break, so one joins several in one column.
 _SEPARATOR: Final = "\n"
@@ -106,6 +106,19 @@ class SqlMailroom:
         return ReportedDelivery(
             row.id, row.workspace_id, row.campaign_id, row.contact_id, row.variant_id, row.provider,
             row.email_key or row.address.casefold(), row.state, row.created_at,
+        )
+
+    async def recent(self, workspace_id: int, contact_id: int, limit: int) -> tuple[PastEvent, ...]:
+        """By the index of a contact's events, so its cost is that of ``limit`` rows."""
+        it = events.c
+        query = (
+            select(it.type, it.at, it.delivery_id, it.detail)
+            .where(it.contact_id == contact_id, it.workspace_id == workspace_id).order_by(it.id.desc()).limit(limit)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(
+            PastEvent(row.type, row.at, row.delivery_id, str((row.detail or {}).get("reason", ""))) for row in rows
         )
 
     async def receiving_domains(self) -> frozenset[str]:
