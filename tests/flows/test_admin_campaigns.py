@@ -50,7 +50,7 @@ def written(edit: CampaignEdit, version: int, **changes: str) -> list[tuple[str,
     local, _sign, _domain = edit.from_address.rpartition("@")
     fields = {"version": str(version), "name": edit.name, "domain": str(edit.domain_id or ""), "from_local": local,
               "from_name": edit.from_name, "reply_to": edit.reply_to, "throttle": edit.throttle, "track_opens": "1",
-              "track_clicks": "1"} | changes
+              "track_clicks": "1", "in_archive": "1"} | changes
     pairs = [*fields.items(), *(("include", str(one)) for one in edit.include_lists),
              *(("exclude", str(one)) for one in edit.exclude_lists)]
     for one in edit.variants:
