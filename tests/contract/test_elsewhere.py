@@ -130,3 +130,8 @@ async def test_another_workspace_changes_nothing(stores: Stores, sqlite_database
         answer = None
     assert answer in (None, False), "something of ours was answered"
     assert await everything() == before
+
+
+async def test_a_suppression_elsewhere_is_none_here(stores: Stores) -> None:
+    assert await stores.bars.add(MINE, [NewBar("ani@a.example")], "x", NOW) == 0, "it was there"
+    assert await stores.bars.add(THEIRS, [NewBar("ani@a.example")], "x", NOW) == 1
