@@ -35,7 +35,7 @@ _CLAIMS: Final = frozenset(
 )
 _REPLY_LENGTH: Final = 500
 _TEXT_LENGTH: Final = 2000
-# A full mailbox may have room tomorrow: not one that was full four times, over two weeks, with nothing arriving between.
+# A full mailbox may have room tomorrow: not one that was full four times, over two weeks, with nothing arriving.
 _FULL_TIMES: Final = 4
 _FULL_FOR: Final = timedelta(days=14)
 _PAST: Final = 50

@@ -44,7 +44,7 @@ def test_any_octets_are_read(raw: bytes) -> None:
 
 def test_text_made_to_be_slow_is_not() -> None:
     head = b"From: MAILER-DAEMON@x.example\r\nSubject: failure notice\r\n\r\ncould not be delivered\r\n"
-    pumps = (b"a@", b"a@b ", b"550 ", b"to: ", b"<", b"<a", b"delivered to ", b"=?utf-8?q?", b" ", b"\r\n\r\n", b"Status: ")
+    pumps = (b"a@", b"a@b ", b"550 ", b"to: ", b"<", b"<a", b"delivered to ", b" ", b"\r\n\r\n", b"Status: ")
     for pump in pumps:
         before = time.process_time()
         _judged(head + pump * (100_000 // len(pump)))
