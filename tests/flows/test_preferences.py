@@ -18,7 +18,7 @@ from esp.flows.digest import make_due, period_of, walk_digests
 from esp.flows.preferences import Standing, contact_token, open_link
 from esp.flows.walk import walk_step
 from esp.model.campaign import CampaignAction
-from esp.model.contact import ExclusionReason
+from esp.model.contact import ExclusionReason, SuppressionReason
 from esp.model.preference import Cadence, Frequency
 from esp.ports.preferences import Changes, Choices, Proof, Publicity, Reader
 from esp.wire.tokens import Purpose
@@ -208,8 +208,12 @@ async def test_the_page_shows_and_only_its_button_changes(database: Database, tm
         assert other.choices == Choices()
         left = await client.post(path, data={"action": "leave"})
         assert left.status == 200
+        for reason in (SuppressionReason.UNSUBSCRIBED, SuppressionReason.MANUAL):
+            await world.app.store.contacts.suppress(sent.workspace_id, "ani@a.example", reason, NOW)
         back = await client.post(path, data={"action": "save", "list": str(sent.list_id)})
         assert back.status == 200
+        bars = await world.app.store.contacts.suppressions(sent.workspace_id, email_key="ani@a.example")
+        assert [bar.reason for bar in bars] == [SuppressionReason.MANUAL], "only the marketer's own word still bars them"
     async with database.read() as connection:
         actions = (await connection.execute(select(consents.c.action).order_by(consents.c.id))).scalars().all()
     assert list(actions) == ["unsubscribed", "resubscribed"]

@@ -27,6 +27,7 @@ from esp.adapters.sql.schema import (
     workspaces,
 )
 from esp.adapters.sql.upsert import add_to_counters, lock_list, search_keys
+from esp.adapters.sql.withdrawals import readmit
 from esp.errors import ConflictError, NotFoundError
 from esp.model.contact import SubscriptionState
 from esp.model.fields import FieldType
@@ -270,6 +271,8 @@ async def _move(connection: AsyncConnection, reader: Reader, list_id: int, wante
     )
     if moved.rowcount != 1:
         return
+    if wanted:
+        await readmit(connection, reader.workspace_id, reader.email_key, [list_id])
     step = 1 if wanted else -1
     await add_to_counters(connection, list_id, step, -step)
     await connection.execute(insert(consents), {

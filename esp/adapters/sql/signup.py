@@ -25,6 +25,7 @@ from esp.adapters.sql.schema import (
 )
 from esp.adapters.sql.signup_pages import SqlSignupPages
 from esp.adapters.sql.upsert import add_to_counters, insert_for, lock_list, upsert_contacts
+from esp.adapters.sql.withdrawals import readmit
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.ids import new_public_id
 from esp.model.permission import SignupAction, SignupChannel, SignupState
@@ -212,7 +213,7 @@ class SqlSignups(SqlSignupPages):
                 said = {list_id: "renewed" if states.get(list_id) == _ON
                         else "resubscribed" if states.get(list_id) == _OFF else "subscribed" for list_id in held}
                 await _set(connection, signup.workspace_id, contact_id, states, held, _ON, now)
-                await self._readmit(connection, signup, held)
+                await readmit(connection, signup.workspace_id, signup.email_key, held)
                 # What was asked for and then left unticked waits for nothing any more.
                 await _drop_pending(connection, contact_id, [it for it in signup.list_ids if it not in held])
             else:
@@ -250,13 +251,6 @@ class SqlSignups(SqlSignupPages):
             select(contacts.c.id)
             .where(contacts.c.workspace_id == signup.workspace_id, contacts.c.email_key == row.email_key)
         )).scalar_one())
-
-    async def _readmit(self, connection: AsyncConnection, signup: Signup, list_ids: Sequence[int]) -> None:
-        """Somebody who comes back by their own confirmed will is no longer barred for having left."""
-        it = suppressions.c
-        await connection.execute(delete(suppressions).where(
-            it.workspace_id == signup.workspace_id, it.email_key == signup.email_key,
-            it.reason == SuppressionReason.UNSUBSCRIBED.value, or_(it.list_id.is_(None), it.list_id.in_(list_ids))))
 
     async def send(self, message: NewMessage, now: datetime) -> int:
         async with self._database.write() as connection:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, exists, func, insert, select, update
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.digests import lists_of_digest
@@ -17,6 +17,7 @@ from esp.adapters.sql.schema import (
     lists,
     messages,
     subscriptions,
+    suppressions,
 )
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.delivery import EventType, NewEvent
@@ -59,6 +60,19 @@ async def withdraw(connection: AsyncConnection, dialect: str, withdrawal: Withdr
             withdrawal.delivery_id, agent="human", ip=withdrawal.ip, user_agent=withdrawal.user_agent, detail=detail,
         )])
     return changed
+
+
+async def readmit(
+    connection: AsyncConnection, workspace_id: int, email_key: str, list_ids: Sequence[int]
+) -> None:
+    """Lift what bars an address only because it once left: its owner has come back to these lists, by their own act.
+
+    A complaint, a hard bounce and a marketer's own word stay, for nobody takes those back by joining a list.
+    """
+    it = suppressions.c
+    await connection.execute(delete(suppressions).where(
+        it.workspace_id == workspace_id, it.email_key == email_key,
+        it.reason == SuppressionReason.UNSUBSCRIBED.value, or_(it.list_id.is_(None), it.list_id.in_(list_ids))))
 
 
 async def restore(connection: AsyncConnection, withdrawal: Withdrawal) -> bool:
