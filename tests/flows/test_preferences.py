@@ -213,7 +213,7 @@ async def test_the_page_shows_and_only_its_button_changes(database: Database, tm
         back = await client.post(path, data={"action": "save", "list": str(sent.list_id)})
         assert back.status == 200
         bars = await world.app.store.contacts.suppressions(sent.workspace_id, email_key="ani@a.example")
-        assert [bar.reason for bar in bars] == [SuppressionReason.MANUAL], "only the marketer's own word still bars them"
+        assert [bar.reason for bar in bars] == [SuppressionReason.MANUAL], "the marketer's own word still stands"
     async with database.read() as connection:
         actions = (await connection.execute(select(consents.c.action).order_by(consents.c.id))).scalars().all()
     assert list(actions) == ["unsubscribed", "resubscribed"]
