@@ -18,6 +18,7 @@ from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.people_store import SqlPeople
 from esp.adapters.sql.preferences import SqlPreferences
 from esp.adapters.sql.segments import SqlSegments
+from esp.adapters.sql.signup import SqlSignups
 from esp.app import App
 from esp.flows.domains import add_domain
 from esp.ports.campaigns import CampaignEdit, VariantEdit
@@ -68,6 +69,7 @@ class Parts:
         self.ledger = SqlLedger(self.database)
         self.segments = SqlSegments(self.database)
         self.preferences = SqlPreferences(self.database)
+        self.signups = SqlSignups(self.database)
 
     async def close(self) -> None:
         return None
