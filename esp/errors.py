@@ -35,6 +35,10 @@ class TokenError(MerpatiError):
     """A token was forged, cut, expired or made for another purpose. Never says which, so nothing can be learnt."""
 
 
+class ExpiredTokenError(TokenError):
+    """A genuine token whose time is over: said only where its owner needs to know that a new one will do."""
+
+
 class DependencyError(MerpatiError):
     """A part of the machine that is needed (a database, Redis, a program) is missing or does not answer."""
 

@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from esp.app import App
-from esp.errors import NotFoundError, TokenError
+from esp.errors import ExpiredTokenError, NotFoundError
 from esp.flows.digest_mail import language_of
 from esp.flows.preferences import print_of
 from esp.flows.providers import providers_of
@@ -166,11 +166,11 @@ async def ask(app: App, reader: Reader) -> bool:
 
 
 async def asked(app: App, token: str) -> Reader | None:
-    """Whom a confirmation link is about; None where they are gone already. Raises TokenError, also where too old."""
+    """Whom a confirmation link is about; None where they are gone already. Raises TokenError, ExpiredTokenError."""
     claims = app.tokens.verify(Purpose.ERASE, token)
     minute, mark = claims.delivery_id >> _PRINT_BITS, claims.delivery_id & (1 << _PRINT_BITS) - 1
     if app.clock.now().timestamp() // 60 - minute > LINK_HOURS * 60:
-        raise TokenError("This link is too old.")
+        raise ExpiredTokenError("This link is too old.")
     reader = await app.store.preferences.reader(claims.workspace_id, claims.campaign_id)
     if reader is None or print_of(reader.public_id) & (1 << _PRINT_BITS) - 1 != mark:
         return None

@@ -104,7 +104,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         try:
             answer = judge(orjson.loads(line))
-        except Exception:  # the e-mail package raises whatever it likes on mail made to break it
+        except Exception:  # one mail made to break a reader must not end the reading of the others
             answer = UNREADABLE
         sys.stdout.buffer.write(orjson.dumps(asdict(answer)) + b"\n")
         sys.stdout.buffer.flush()

@@ -37,8 +37,8 @@ class ConfirmDoor:
         try:
             found = await flow.waiting(self._app, claims)
             pages = await self._app.store.signups.public_pages(claims.workspace_id)
-        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log all of it
-            log.warning("confirmation without database", error=str(error))
+        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
+            log.warning("confirmation without database", error=type(error).__name__)
             return self._plain(request).later()
         shell = self._shell(request, pages, found[0] if found else None)
         if found is None or not found[1]:
@@ -70,8 +70,8 @@ class ConfirmDoor:
             result = await flow.confirm(
                 self._app, claims, ticked if len(lists) > 1 else None,
                 Witness("confirmed: link", visitor.ip, visitor.user_agent))
-        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log all of it
-            log.warning("confirmation without database", error=str(error))
+        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
+            log.warning("confirmation without database", error=type(error).__name__)
             return self._plain(request).later()
         return self._over(shell, pages) if result is flow.Confirmed.OVER else self._done(shell, signup)
 

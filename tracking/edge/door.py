@@ -110,8 +110,8 @@ class Edge:
             return Pages(visitor.accept_language).missing()
         try:
             url = await self._target(claims, int(index))
-        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log all of it
-            log.warning("click without database", error=str(error), campaign=claims.campaign_id)
+        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
+            log.warning("click without database", error=type(error).__name__, campaign=claims.campaign_id)
             return Pages(visitor.accept_language).later()
         if url is None:
             return Pages(visitor.accept_language).missing()
@@ -151,7 +151,7 @@ class Edge:
             letter = await self._letter(claims)
             markup = await asyncio.wait_for(show(self._app, letter), _DATABASE_PATIENCE) if letter else None
         except Exception as error:
-            log.warning("view without database", error=str(error), campaign=claims.campaign_id)
+            log.warning("view without database", error=type(error).__name__, campaign=claims.campaign_id)
             return Pages(visitor.accept_language).later()
         return pages.mail(markup) if markup is not None else Pages(visitor.accept_language, letter).gone()
 
@@ -185,7 +185,7 @@ class Edge:
                     self._app.store.engagement.resubscribe(withdrawal), _DATABASE_PATIENCE
                 ))
             except Exception as error:
-                log.warning("undo without database", error=str(error), campaign=claims.campaign_id)
+                log.warning("undo without database", error=type(error).__name__, campaign=claims.campaign_id)
                 return page.later()
         await self._withdraw(withdrawal)
         return page.unsubscribed()
@@ -223,7 +223,8 @@ class Edge:
         try:
             await asyncio.wait_for(asyncio.shield(task), _DATABASE_PATIENCE)
         except Exception as error:
-            log.warning("unsubscription kept in the journal", error=str(error), campaign=withdrawal.campaign_id)
+            log.warning(
+                "unsubscription kept in the journal", error=type(error).__name__, campaign=withdrawal.campaign_id)
             await self._journal.add_durably(encode(withdrawal))
 
     def _settled(self, task: "asyncio.Task[bool]") -> None:
@@ -268,7 +269,7 @@ class Edge:
         try:
             return await self._letter(claims)
         except Exception as error:
-            log.warning("page without database", error=str(error), campaign=claims.campaign_id)
+            log.warning("page without database", error=type(error).__name__, campaign=claims.campaign_id)
             return None
 
 

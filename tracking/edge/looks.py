@@ -41,7 +41,7 @@ class Looks:
         try:
             look = look_of(await asyncio.wait_for(self._app.store.signups.public_pages(workspace_id), self._patience))
         except Exception as error:
-            log.warning("page without its look", error=str(error), workspace=workspace_id)
+            log.warning("page without its look", error=type(error).__name__, workspace=workspace_id)
             return known[1] if known else PLAIN
         self._known[workspace_id] = (now + self._fresh, look)
         self._known.move_to_end(workspace_id)

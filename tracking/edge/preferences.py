@@ -14,7 +14,7 @@ from aiohttp import web
 
 from esp.app import App
 from esp.audience.field_values import read_value
-from esp.errors import MerpatiError, TokenError
+from esp.errors import ExpiredTokenError, MerpatiError, TokenError
 from esp.flows import erasure
 from esp.flows import preferences as flow
 from esp.flows.digest_mail import zone
@@ -164,9 +164,9 @@ class PreferenceDoor:
         plain = self._plain(visitor)
         try:
             reader = await erasure.asked(self._app, request.match_info["token"])
-        except TokenError as error:
-            if "old" in str(error):
-                return plain.page("shell.html", plain.words["old_title"], lead=plain.words["old_lead"], status=410)
+        except ExpiredTokenError:
+            return plain.page("shell.html", plain.words["old_title"], lead=plain.words["old_lead"], status=410)
+        except TokenError:
             return plain.invalid()
         except Exception as error:
             return self._later(error, visitor)

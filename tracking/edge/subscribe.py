@@ -175,8 +175,8 @@ class SubscribeDoor:
             try:
                 asked = self._asked(request, opened, judged, form, visitor, verdict.proven)
                 await flow.request(self._app, asked, self._spent)
-            except Exception as error:  # whatever the database raises: the reader sees one sentence, the log all of it
-                log.warning("sign-up without database", error=str(error))
+            except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
+                log.warning("sign-up without database", error=type(error).__name__)
                 return opened.shell.later()
         if speaks_json:
             return _json({"status": "ok", "message": words["thanks_lead"]}, 200, cors)
@@ -194,8 +194,8 @@ class SubscribeDoor:
             chosen = choose_language(language or page.language, visitor.accept_language)
             shell = Shell(look_of(pages), chosen, SIGNUP_WORDS)
             fields = await self._fields(page, shell)
-        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log all of it
-            log.warning("subscribe page without database", error=str(error))
+        except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
+            log.warning("subscribe page without database", error=type(error).__name__)
             return _plain(visitor).later()
         return Opened(pages, page, fields, shell, f"/s/{workspace}/{handle or 'all'}")
 

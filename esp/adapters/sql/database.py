@@ -55,7 +55,10 @@ class Database:
         self.dialect = parsed.get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):
             raise SettingsError(f"database.url {url!r}: use sqlite:///path/to/file.db or postgresql://user@host/name")
-        options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+        # An error's text goes into logs, and what is bound to a statement are people: the erased must not stay there.
+        options: dict[str, Any] = {
+            "json_serializer": _dumps, "json_deserializer": orjson.loads, "hide_parameters": True,
+        }
         if self.dialect == "sqlite":
             if parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
