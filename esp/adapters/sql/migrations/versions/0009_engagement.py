@@ -1,0 +1,12 @@
+"""What is known of a contact as a listener."""
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    pass
+
+
+def downgrade() -> None:
+    pass
