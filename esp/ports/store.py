@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from esp.ports.accounts import Accounts
+from esp.ports.api import Api
 from esp.ports.archives import Archives
 from esp.ports.campaigns import Campaigns
 from esp.ports.contacts import Contacts
@@ -30,6 +31,7 @@ class Store(Protocol):
     """The database as the rest of the house sees it."""
 
     accounts: Accounts
+    api: Api
     archives: Archives
     campaigns: Campaigns
     contacts: Contacts

@@ -1,6 +1,7 @@
 """Every area's SQL over one database: the Store of the house."""
 
 from esp.adapters.sql.accounts import SqlAccounts
+from esp.adapters.sql.api import SqlApi
 from esp.adapters.sql.archives import SqlArchives
 from esp.adapters.sql.campaigns import SqlCampaigns
 from esp.adapters.sql.contacts import SqlContacts
@@ -25,6 +26,7 @@ from esp.adapters.sql.signup import SqlSignups
 from esp.adapters.sql.suppressions import SqlSuppressions
 from esp.adapters.sql.transfers import SqlTransfers
 from esp.ports.accounts import Accounts
+from esp.ports.api import Api
 from esp.ports.archives import Archives
 from esp.ports.campaigns import Campaigns
 from esp.ports.contacts import Contacts
@@ -54,6 +56,7 @@ class SqlStore:
     def __init__(self, database: Database, batch_size: int = 200) -> None:
         self.database = database
         self.accounts: Accounts = SqlAccounts(database)
+        self.api: Api = SqlApi(database)
         self.archives: Archives = SqlArchives(database)
         self.campaigns: Campaigns = SqlCampaigns(database)
         self.contacts: Contacts = SqlContacts(database)
