@@ -491,7 +491,71 @@ messages = Table(
     Column("delivery_id", Id, nullable=True, unique=True), Column("contact_id", Id, nullable=True),
     _text("kind"), _text("subject"), Column("raw", LargeBinary, nullable=False), _at("created_at"),
     Column("list_id", Id, nullable=True),  # of mail that can be unsubscribed from: what is left then
+    # Added by 0010: what apps hand over. Its octets stand in message_bodies, for this row is read by every list.
+    _count("size"), _text("sender"), _text("from_address"),
+    Column("from_key", Key, nullable=False, server_default=""),
+    Column("subject_key", Key, nullable=False, server_default=""),
+    Column("header_id", Key, nullable=False, server_default=""),  # its Message-ID without brackets
+    Column("tag", Key, nullable=False, server_default=""),  # the first of its tags
+    Column("tags", Json, nullable=False, server_default="[]"),
+    Column("metadata", Json, nullable=False, server_default="{}"),
+    _text("state", "accepted"), _count("recipients"),
+    Column("stream_id", Id, nullable=True), Column("credential_id", Id, nullable=True), _at("send_at", True),
+    _flag("track_opens"), _flag("track_clicks"),
+    Column("dsn", Json, nullable=True),  # what the sender wants to hear (RFC 3461)
     Index("ix_messages_contact_id", "contact_id", "id"),
+    Index("ix_messages_workspace_id_id", "workspace_id", "id"),
+    Index("ix_messages_from_key", "workspace_id", "from_key", "id"),
+    Index("ix_messages_subject_key", "workspace_id", "subject_key", "id"),
+    Index("ix_messages_header_id", "workspace_id", "header_id", "id"),
+    Index("ix_messages_tag", "workspace_id", "tag", "id", sqlite_where=text("tag <> ''"),
+          postgresql_where=text("tag <> ''")),
+    Index("ix_messages_state", "workspace_id", "state", "id", sqlite_where=text("state <> 'accepted'"),
+          postgresql_where=text("state <> 'accepted'")),
+    Index("ix_messages_scheduled", "send_at", sqlite_where=text("state = 'scheduled'"),
+          postgresql_where=text("state = 'scheduled'")),
+)
+
+# ---- the relay: streams, credentials, what apps hand over -----------------------------------------------------------
+
+streams = Table(
+    "streams", metadata, _id(), _public_id(), _workspace(),
+    _text("handle"), _text("name"), _text("kind", "transactional"),
+    _flag("track_opens"), _flag("track_clicks"),
+    _text("suppressed", "drop"),  # or refuse: what happens to recipients who may not be written to
+    Column("keep_days", Integer, nullable=False, server_default="45"), _count("keep_octets"),
+    _at("created_at"), _at("archived_at", True),
+    UniqueConstraint("workspace_id", "handle"),
+)
+
+# SMTP user names and API keys; the secret itself is shown once and kept nowhere.
+credentials = Table(
+    "credentials", metadata, _id(), _public_id(), _workspace(),
+    _text("kind"), _text("name"),
+    Column("login", Key, nullable=False, server_default=""),  # the user name, or the key's public first part
+    _text("secret_hash"), Column("scopes", Json, nullable=False, server_default="[]"),
+    _text("stream"), Column("domains", Json, nullable=False, server_default="[]"),
+    Column("networks", Json, nullable=False, server_default="[]"),
+    _text("rate"), _flag("sandbox"), _text("created_by"),
+    _at("created_at"), _at("last_used_at", True), _at("revoked_at", True),
+    UniqueConstraint("login"),
+    Index("ix_credentials_workspace_id_id", "workspace_id", "id"),
+)
+
+message_bodies = Table(
+    "message_bodies", metadata,
+    Column("message_id", Id, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    _workspace(),
+    Column("raw", LargeBinary, nullable=False),
+)
+
+# Idempotency keys of apps, as SHA-256: the same key within a day means the same message.
+message_keys = Table(
+    "message_keys", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True, autoincrement=False),
+    Column("key", String(64), primary_key=True),
+    Column("message_id", Id, nullable=False), _text("fingerprint"), _at("created_at"),
+    Index("ix_message_keys_created_at", "created_at"),
 )
 
 # ---- segments -------------------------------------------------------------------------------------------------------
@@ -544,6 +608,7 @@ campaigns = Table(
     # Added by 0006; what 0002 to 0005 add stands above these.
     Column("topic_id", Id, nullable=True), _flag("in_archive", True),
     _text("digest"),  # daily or weekly: this campaign is a digest, which gathers others
+    Column("relay_stream_id", Id, nullable=True),  # 0010: it carries what apps hand over for this stream
     Index("ix_campaigns_workspace_id_id", "workspace_id", "id"),
     Index("ix_campaigns_open", "state", "scheduled_at"),
 )
@@ -588,6 +653,14 @@ deliveries = Table(
     _at("created_at"), _at("due_at", True), _at("ended_at", True),
     _at("opened_at", True), _at("machine_opened_at", True), _at("clicked_at", True), _at("machine_clicked_at", True),
     _at("unsubscribed_at", True), _at("complained_at", True),
+    # Added by 0010: of what message of an app's it is, and the address in the form that is searched for.
+    Column("message_id", Id, nullable=True), Column("recipient_key", Key, nullable=True),
+    Index("ix_deliveries_message_id", "message_id", "id", sqlite_where=text("message_id IS NOT NULL"),
+          postgresql_where=text("message_id IS NOT NULL")),
+    Index("ix_deliveries_recipient_key", "workspace_id", "recipient_key", "id",
+          sqlite_where=text("message_id IS NOT NULL"), postgresql_where=text("message_id IS NOT NULL")),
+    Index("ix_deliveries_relay_state", "workspace_id", "state", "id", sqlite_where=text("message_id IS NOT NULL"),
+          postgresql_where=text("message_id IS NOT NULL")),
     UniqueConstraint("campaign_id", "contact_id"),
     Index("ix_deliveries_batch_id", "batch_id", "id"),
     Index("ix_deliveries_contact_id", "contact_id", "id"),
@@ -642,6 +715,19 @@ inbound_messages = Table(
     _text("state", "new"), _text("kind"), _text("outcome"),
     Column("delivery_id", Id, nullable=True),
     Index("ix_inbound_messages_state_id", "state", "id"),
+)
+
+# ---- the API: what requests with an idempotency key were answered, for a day -----------------------------------------
+
+api_answers = Table(
+    "api_answers", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("key", Text, primary_key=True),  # as the client sent it: two workspaces may use the same
+    Column("digest", String(64), nullable=False), Column("owner", String(32), nullable=False),
+    Column("status", Integer, nullable=False, server_default="0"),  # 0: it still runs
+    Column("body", LargeBinary, nullable=False),
+    _at("lease_until"), _at("keep_until"),
+    Index("ix_api_answers_keep_until", "keep_until"),
 )
 
 # ---- upkeep ---------------------------------------------------------------------------------------------------------
