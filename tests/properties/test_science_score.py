@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.science.score import Score, threshold
+from esp.events.score import Score, threshold
 
 _HALF = 30 * 86_400.0
 _THINGS = st.lists(st.tuples(st.floats(0.01, 10), st.floats(1.7e9, 1.8e9)), min_size=1, max_size=12)

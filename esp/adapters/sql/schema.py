@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -703,6 +704,85 @@ tallies = Table(
     Column("member", Text, primary_key=True),
     Column("metric", String(32), primary_key=True),
     _count("n"),
+)
+
+# ---- how contacts listen: folded from events (adapters/sql/listening.py), and rebuilt from them by a command --------
+
+# One row a contact who was ever sent a mail that could tell of a response. An *opportunity* is a delivered mail of a
+# tracked campaign, numbered in the order of their ``delivered`` events; a *response* is one that a person (no machine)
+# opened or clicked. ``recency`` is the number of the last opportunity responded to, 0 where none: with ``opportunities``
+# and ``responses`` it is all that the model of engagement_odds needs. The counts are exact up to event_folds.cursor,
+# which runs some seconds behind; ``opens`` and ``clicks`` count mails and not repetitions.
+contact_engagement = Table(
+    "contact_engagement", metadata,
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    _workspace(),
+    _count("opportunities"), _count("responses"), _count("recency"), _count("opens"), _count("clicks"),
+    _count("complaints"),
+    _at("first_sent_at", True), _at("last_sent_at", True), _at("last_opened_at", True), _at("last_clicked_at", True),
+    # The score as it stood at its instant; the rank orders all of them at any moment (esp.events.score).
+    Column("score", Double, nullable=False, server_default="0"), _at("score_at", True),
+    Column("score_rank", Double, nullable=True),
+    Column("times", LargeBinary, nullable=True),  # responses by hour (24) and weekday (7) of theirs, an octet each
+    _flag("waiting"),  # responded to a mail of which no ``delivered`` was seen yet
+    _flag("stale"),  # its events were changed behind the fold: to be counted anew
+    _text("level", "new"), _at("level_at", True), _count("level_responses"),  # ``responses`` when it got that level
+    Index("ix_contact_engagement_score_rank", "workspace_id", "score_rank", "contact_id"),
+    Index("ix_contact_engagement_level", "workspace_id", "level", "contact_id"),
+    Index("ix_contact_engagement_stale", "contact_id", sqlite_where=text("stale"), postgresql_where=text("stale")),
+)
+
+# What the model says of everybody with the same history: a million contacts have but some thousand different ones, so
+# that a refit rewrites these rows and no contact's. Joined by workspace and the three counts.
+engagement_odds = Table(
+    "engagement_odds", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("opportunities", Id, primary_key=True, autoincrement=False),
+    Column("responses", Id, primary_key=True, autoincrement=False),
+    Column("recency", Id, primary_key=True, autoincrement=False),
+    Column("alive", Double, nullable=False),  # the probability of still responding at all
+    Column("expected", Double, nullable=False),  # responses to the next ten mails
+    Column("next", Double, nullable=False),  # the probability of a response to the next one
+    _text("level"),  # where such people belong; who may go there says esp.model.listening.MOVES
+)
+
+engagement_fits = Table(
+    "engagement_fits", metadata, _id(), _workspace(), _at("at"),
+    *(Column(name, Double, nullable=False) for name in ("alpha", "beta", "gamma", "delta")),
+    Column("covariance", Json, nullable=True),  # of the logarithms of the four
+    Column("log_likelihood", Double, nullable=False), _count("people"), _flag("converged"),
+    Column("crowds", Json, nullable=False, server_default="{}"),  # shares by hour and weekday, and their weight
+    Index("ix_engagement_fits_workspace_id_id", "workspace_id", "id"),
+)
+
+level_moves = Table(
+    "level_moves", metadata, _id(), _workspace(),
+    Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), nullable=False),
+    _at("at"), _text("from_level"), _text("to_level"),
+    Index("ix_level_moves_contact_id", "contact_id", "id"),
+    Index("ix_level_moves_workspace_id_at", "workspace_id", "at"),
+)
+
+# How many stood on each level at the end of each day.
+engagement_days = Table(
+    "engagement_days", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    Column("day", String(10), primary_key=True), Column("level", String(16), primary_key=True),
+    _count("n"),
+)
+
+engagement_reports = Table(
+    "engagement_reports", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True),
+    _at("made_at"), Column("data", Json, nullable=False, server_default="{}"),
+)
+
+# How far a reader of ``events`` has come. On PostgreSQL ids may become visible out of order: nothing is read past
+# ``ahead`` before every transaction that could still hold a lower id has ended (``mark``, a transaction id).
+event_folds = Table(
+    "event_folds", metadata,
+    Column("name", String(32), primary_key=True),
+    _count("cursor"), _count("ahead"), _count("mark"), _at("moved_at", True),
 )
 
 # ---- mail that came in ----------------------------------------------------------------------------------------------
