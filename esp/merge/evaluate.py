@@ -3,19 +3,21 @@
 Literals are encoded when the tree is compiled, values when it runs: ``literal`` and ``value`` say how, so the same tree
 gives quoted-printable octets for the wire and plain text for a page.
 
-There are two roads to the same pieces. A template without ``set`` is a row of segments: what is the same for everybody
-is picked, and each personal part, however often it stands in the row, is evaluated and encoded once a recipient. With
-``set`` a name may mean something else further down, so each node is run in its turn.
+A template is a row of segments: what is the same for everybody is picked, and each personal part, however often it
+stands in the row, is evaluated and encoded once a recipient. ``set`` may change what a name means to what comes after
+it, so a part that reads such a name counts as another one behind each ``set``. The insides of branches and loops go the
+other road, each node in its turn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
-from esp.merge.budget import Budget
+from esp.merge.budget import Budget, MergeLimitError
 from esp.merge.expressions import Scope, compile_expression, part_of
 from esp.merge.filters import to_text
 from esp.merge.parse import Tree
+from esp.merge.scope import assigned_names, names_in
 
 Piece = TypeVar("Piece", str, bytes)
 
@@ -36,13 +38,16 @@ Step = Callable[[Scope, Budget, list[Any]], None]
 class Program(Generic[Piece]):
     """A compiled template: ``run`` appends the pieces of one recipient's text to a list.
 
+    ``facts`` are names whose values are the same for everybody: what reads nothing else is run once, here.
     ``in_turn`` takes the general road where the shorter one would do; only a test that compares the two asks for it.
     """
 
     __slots__ = ("_body",)
 
-    def __init__(self, tree: Tree, coding: Coding[Piece], in_turn: bool = False) -> None:
-        self._body = _compile_body(tree, coding) if in_turn or _sets(tree) else _compile_segments(tree, coding)
+    def __init__(
+        self, tree: Tree, coding: Coding[Piece], in_turn: bool = False, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        self._body = _compile_body(tree, coding) if in_turn else _compile_segments(tree, coding, facts or {})
 
     def run(self, scope: Scope, out: list[Piece]) -> None:
         """Append to ``out``; ``scope`` is changed by ``set``. Raises MergeLimitError."""
@@ -54,12 +59,26 @@ def _sets(tree: Any) -> bool:
     return isinstance(tree, list) and (tree[:1] == ["set"] or any(_sets(part) for part in tree))
 
 
-def _compile_segments(tree: Tree, coding: Coding[Any]) -> Step:
+def _same_for_all(node: Tree, coding: Coding[Any], facts: Mapping[str, Any], changing: set[str]) -> Any:
+    """The piece that ``node`` makes for everybody, or None where it is somebody's own or must be run in its turn."""
+    names = names_in(node)
+    if node[0] not in ("o", "if") or _sets(node) or not names or names & changing or not names <= facts.keys():
+        return None
+    made: list[Any] = []
+    try:
+        _compile_node(node, coding)(dict(facts), Budget(), made)
+    except MergeLimitError:
+        return None
+    return coding.literal("").join(made)
+
+
+def _compile_segments(tree: Tree, coding: Coding[Any], facts: Mapping[str, Any]) -> Step:
     literals: list[Any] = []
-    personal: dict[str, int] = {}  # a node, spelt out, to its number among those that differ
-    nodes: list[Tree] = []
+    personal: dict[tuple[str, int], int] = {}  # a node, spelt out, to its number among those that differ
+    nodes: list[tuple[Tree, int]] = []  # in the order in which they are run, with the number of what they make
     times: list[int] = []
     row: list[tuple[bool, int]] = []
+    changing, turn = assigned_names(tree), 0
     text = ""
     for node in (*tree, None):
         if isinstance(node, str):
@@ -69,14 +88,28 @@ def _compile_segments(tree: Tree, coding: Coding[Any]) -> Step:
             literals.append(coding.literal(text))
             row.append((False, len(literals) - 1))
             text = ""
-        if node is not None:
-            number = personal.setdefault(repr(node), len(nodes))
-            if number == len(nodes):
-                nodes.append(node)
-                times.append(0)
-            times[number] += 1
-            row.append((True, number))
-    steps = [(_compile_node(node, coding), count - 1) for node, count in zip(nodes, times, strict=True)]
+        if node is None:
+            break
+        if node[0] == "set":
+            turn += 1
+            nodes.append((node, -1))
+            continue
+        same = _same_for_all(node, coding, facts, changing)
+        if same is not None:
+            literals.append(same)
+            row.append((False, len(literals) - 1))
+            continue
+        sets = _sets(node)
+        turn += sets
+        key = (repr(node), turn if sets or names_in(node) & changing else 0)
+        number = personal.setdefault(key, len(times))
+        if number == len(times):
+            nodes.append((node, number))
+            times.append(0)
+        times[number] += 1
+        row.append((True, number))
+    # How often what is made stands in the row again; a ``set`` makes nothing.
+    steps = [(_compile_node(node, coding), times[number] - 1 if number >= 0 else -1) for node, number in nodes]
     empty = coding.literal("")
     shared = (empty, *literals)
     # Two of the empty one, for an itemgetter of fewer gives no tuple.
@@ -90,6 +123,8 @@ def _compile_segments(tree: Tree, coding: Coding[Any]) -> Step:
         for step, repeated in steps:
             before = budget.output
             step(scope, budget, made)
+            if repeated < 0:
+                continue
             if repeated:
                 budget.write((before - budget.output) * repeated)
             table.append(made[0] if len(made) == 1 else empty.join(made))

@@ -22,7 +22,7 @@ from esp.merge.preview import PAGE_HTML, html_value
 from esp.merge.scope import contact_scope, names_in
 from esp.model.content import CompiledVariant, Envelope, OutgoingMessage, Recipient
 from esp.wire import headers as wire
-from esp.wire.dkim import body_hash, relaxed_header, signer_for
+from esp.wire.dkim import OVERSIGNED, body_hash, relaxed_header, signer_for
 from esp.wire.mime import ALTERNATIVE, TEXT_ONLY
 from esp.wire.quoted_printable import SOFT_BREAK, checked, encode_piece
 from esp.wire.tokens import Purpose, TokenSigner
@@ -35,7 +35,10 @@ _PAGES: Final = (("unsubscribe_url", "u"), ("view_url", "v"), ("preferences_url"
 # Nothing to escape for HTML, nothing to encode for quoted-printable: most names and places.
 _PLAIN_HTML: Final = re.compile(r"[ !#-%(-\-/-;?-~][ !#-%(-;?-~]{0,74}")
 _PLAIN_TEXT: Final = re.compile(r"(?!From )[ !-\-/-<>-~][ -<>-~]{0,74}")
-_NAMES: Final = {name: name.lower() for name in (b"Date", b"To", b"Subject", b"Message-ID", b"List-Unsubscribe")}
+# The headers that differ from recipient to recipient, in their order; and each as it begins a line and a relaxed line.
+_VARYING: Final = (b"Date", b"To", b"Subject", b"Message-ID", b"List-Unsubscribe")
+_DATE, _TO, _SUBJECT, _ID, _LEAVE = (name + b": " for name in _VARYING)
+_RELAXED: Final = tuple(name.lower() + b":" for name in _VARYING)
 
 
 def _html_piece(value: str) -> bytes:
@@ -83,7 +86,7 @@ class Renderer:
         self._frozen = frozen
         self._facts: dict[str, Any] = {**frozen.facts, "list": {"name": envelope.list_name}}
         self._shape = TEXT_ONLY if frozen.html is None else ALTERNATIVE
-        self._subject = Program(frozen.subject, VERBATIM_CODING)
+        self._subject = Program(frozen.subject, VERBATIM_CODING, facts=self._facts)
         self._stamps = self._token_makers(names_in([frozen.subject, frozen.text, frozen.html, *frozen.links.values()]))
         self._programs: dict[bool, tuple[Program[bytes], Program[bytes] | None]] = {}
         self._signers = [signer_for(key) for key in envelope.keys] if signed else []
@@ -91,18 +94,20 @@ class Renderer:
         self._content_hash = blake2b(compiled.payload, digest_size=6).hexdigest()
         self._dated = (-1, b"")
         self._static = self._static_headers()
-        self._static_relaxed = {name.lower(): [relaxed_header(name, value)] for name, value in self._static}
+        self._signed, self._signed_at, names = self._signing_order()
+        self._frames = [signer.over(names) for signer in self._signers]
         self._static_block = checked(b"".join(name + b": " + value + b"\r\n" for name, value in self._static) + b"\r\n")
 
     def _parts(self, tracked: bool) -> tuple[Program[bytes], Program[bytes] | None]:
         """The text and the HTML part, for those who may be counted and for those who may not; made when first asked."""
         found = self._programs.get(tracked)
         if found is None:
-            frozen = self._frozen
-            text = Program(expand_slots(frozen.text, self._replacements(html=False, tracked=tracked)), WIRE_TEXT)
-            html = None
+            frozen, facts = self._frozen, self._facts
+            text_tree = expand_slots(frozen.text, self._replacements(html=False, tracked=tracked))
+            text, html = Program(text_tree, WIRE_TEXT, facts=facts), None
             if frozen.html is not None:
-                html = Program(expand_slots(frozen.html, self._replacements(html=True, tracked=tracked)), WIRE_HTML)
+                html_tree = expand_slots(frozen.html, self._replacements(html=True, tracked=tracked))
+                html = Program(html_tree, WIRE_HTML, facts=facts)
             found = self._programs[tracked] = (text, html)
         return found
 
@@ -195,36 +200,59 @@ class Renderer:
             self._dated = (second, wire.encode_date(now))
         return self._dated[1]
 
-    def assemble(self, recipient: Recipient, merged: Merged, now: datetime) -> list[tuple[bytes, bytes]]:
-        """The headers that differ from recipient to recipient, in their order."""
-        urls = [merged.scope["unsubscribe_url"]]
+    def _signing_order(self) -> tuple[list[bytes], tuple[int, ...], tuple[bytes, ...]]:
+        """The signed headers in the order of OVERSIGNED, relaxed, with a gap for each that varies; where these gaps
+        are, in the order of ``_VARYING``; and the names to sign (RFC 6376 section 5.4.2)."""
+        static: dict[bytes, list[bytes]] = {}
+        for name, value in self._static:
+            static.setdefault(name.lower(), []).append(relaxed_header(name, value))
+        pieces: list[bytes] = []
+        names: list[bytes] = []
+        gaps = dict.fromkeys((name.lower() for name in _VARYING), -1)
+        for name in OVERSIGNED:
+            if name in gaps:
+                gaps[name] = len(pieces)
+                found = [b""]
+            else:
+                found = static.get(name, [])[::-1]
+            pieces += found
+            names += [name] * (len(found) + 1)
+        return pieces, tuple(gaps.values()), tuple(names)
+
+    def assemble(self, recipient: Recipient, merged: Merged, now: datetime) -> tuple[bytes, ...]:
+        """The values of the headers that differ from recipient to recipient, in the order of ``_VARYING``."""
+        leave = merged.scope["unsubscribe_url"]
         mailto = self._envelope.unsubscribe_mailto.removeprefix("mailto:")
+        urls = [leave]
         if mailto:
-            urls.append(f"mailto:{mailto}?subject={merged.scope['unsubscribe_url'].rsplit('/', 1)[-1]}")
+            urls.append(f"mailto:{mailto}?subject={leave.rsplit('/', 1)[-1]}")
         elif self._envelope.bounce_domain:
             # An address of our own MX that says by itself who wants to leave, whatever is written to it.
             local = self._stamps["unsubscribe mailbox"](recipient.delivery_id)
             urls.append(f"mailto:{local}@{self._envelope.bounce_domain}")
-        return [
-            (b"Date", self._date(now)),
-            (b"To", wire.encode_mailbox("", recipient.address, 4)),
-            (b"Subject", wire.encode_text(merged.subject, 9)),
-            (b"Message-ID", b"<" + self.message_id(recipient.delivery_id).encode("ascii") + b">"),
-            (b"List-Unsubscribe", wire.encode_urls(urls)),
-        ]
+        return (
+            self._date(now),
+            wire.encode_mailbox("", recipient.address, 4),
+            wire.encode_text(merged.subject, 9),
+            b"<%b>" % self.message_id(recipient.delivery_id).encode("ascii"),
+            wire.encode_urls(urls),
+        )
 
-    def seal(self, varying: list[tuple[bytes, bytes]], body: bytes, now: datetime) -> bytes:
+    def seal(self, varying: tuple[bytes, ...], body: bytes, now: datetime) -> bytes:
         """The whole message: signatures (none without keys), headers, body."""
-        block = checked(b"".join([name + b": " + value + b"\r\n" for name, value in varying]))
-        if not self._signers:
+        date, to, subject, message_id, leave = varying
+        block = checked(b"".join((
+            _DATE, date, b"\r\n", _TO, to, b"\r\n", _SUBJECT, subject, b"\r\n", _ID, message_id, b"\r\n",
+            _LEAVE, leave, b"\r\n",
+        )))  # fmt: skip
+        if not self._frames:
             return b"".join((block, self._static_block, body))
-        present = dict(self._static_relaxed)
-        for name, value in varying:
-            lower = _NAMES[name]
-            present[lower] = [lower + b":" + b" ".join(value.split()) + b"\r\n"]
-        digest, timestamp = body_hash(body), int(now.timestamp())
-        signatures = [signer.sign_relaxed(present, digest, timestamp) for signer in self._signers]
-        return b"".join((*map(checked, signatures), block, self._static_block, body))
+        relaxed = [*self._signed]
+        for at, name, value in zip(self._signed_at, _RELAXED, varying, strict=True):
+            relaxed[at] = b"%b%b\r\n" % (name, b" ".join(value.split()))
+        covered, digest, timestamp = b"".join(relaxed), body_hash(body), int(now.timestamp())
+        signatures = [checked(frame.sign(covered, digest, timestamp)) for frame in self._frames]
+        return b"".join((*signatures, block, self._static_block, body))
 
     def render(self, recipient: Recipient, now: datetime) -> OutgoingMessage:
         """One recipient's message, ready for the wire. ``now`` is aware. Raises MergeLimitError."""

@@ -91,17 +91,35 @@ class Signer:
             found = present.get(name, ())
             names.extend([name] * (len(found) + 1))
             data.extend(reversed(found))
-        value = b"".join(
-            (
-                b"v=1; a=", self.algorithm, b"; c=relaxed/simple; d=", self.domain, b";\r\n\ts=", self.selector,
-                b"; t=", str(timestamp).encode(), b";\r\n\th=", _fold_names(tuple(names)), b";\r\n\tbh=", digest,
-                b";\r\n\tb=",
-            )
-        )  # fmt: skip
-        data.append(b"dkim-signature:" + b" ".join(value.split()))
-        signature = base64.b64encode(self.function(b"".join(data)))
-        lines = b"\r\n\t".join(signature[at : at + 72] for at in range(0, len(signature), 72))
-        return b"DKIM-Signature: " + value + lines + b"\r\n"
+        return self.over(tuple(names)).sign(b"".join(data), digest, timestamp)
+
+    def over(self, names: tuple[bytes, ...]) -> "Frame":
+        """The header of every signature over ``names`` (the ``h=`` tag), ready but for what differs."""
+        head = b"v=1; a=%b; c=relaxed/simple; d=%b;\r\n\ts=%b; t=" % (self.algorithm, self.domain, self.selector)
+        middle = b";\r\n\th=%b;\r\n\tbh=" % _fold_names(names)
+        # Relaxed by pieces: none of them begins or ends in the middle of white space, and neither do the number and the
+        # digest that go between.
+        return Frame(b"DKIM-Signature: " + head, middle, b"dkim-signature:" + b" ".join(head.split()),
+                     b" ".join(middle.split()), self.function)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A signature over the same names again and again: only time, body hash and signed headers differ."""
+
+    head: bytes
+    middle: bytes
+    relaxed_head: bytes
+    relaxed_middle: bytes
+    function: Callable[[bytes], bytes]
+
+    def sign(self, relaxed: bytes, digest: bytes, timestamp: int) -> bytes:
+        """The ``DKIM-Signature`` header with its CRLF. ``relaxed``: the signed headers in the order of the names."""
+        at = b"%d" % timestamp
+        data = b"".join((relaxed, self.relaxed_head, at, self.relaxed_middle, digest, b"; b="))
+        signature = base64.b64encode(self.function(data))
+        lines = b"\r\n\t".join([signature[start : start + 72] for start in range(0, len(signature), 72)])
+        return b"".join((self.head, at, self.middle, digest, b";\r\n\tb=", lines, b"\r\n"))
 
 
 @lru_cache(maxsize=64)

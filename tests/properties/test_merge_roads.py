@@ -14,7 +14,8 @@ LEAVES = st.sampled_from(
     [
         "Dear reader\n", ".", "From here ", "a=b ", "set", "{{ contact.name }}", "{{ contact.name or 'you' }}",
         "{{ contact.city | upper }}", "{{ told }}", "{{ contact.tags | length }}",
-        "{{ contact.name }}{{ contact.name }}",
+        "{{ contact.name }}{{ contact.name }}", "{{ shop.name }}", "{% if shop.name %}{{ shop.name }}{% endif %}",
+        "{% set shop = contact %}",
     ]
 )  # fmt: skip
 BLOCKS = st.recursive(
@@ -33,9 +34,12 @@ CONTACTS = st.fixed_dictionaries(
 )
 
 
+FACTS: dict[str, dict[str, str]] = {"shop": {"name": "Toko <Büku>."}}
+
+
 def octets(tree: Tree, coding: Coding[bytes], contact: dict[str, object], in_turn: bool) -> bytes:
     out: list[bytes] = []
-    Program(tree, coding, in_turn).run({"contact": contact}, out)
+    Program(tree, coding, in_turn, FACTS).run({"contact": contact, **FACTS}, out)
     return b"".join(out)
 
 
