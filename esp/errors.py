@@ -43,6 +43,10 @@ class DependencyError(MerpatiError):
     """A part of the machine that is needed (a database, Redis, a program) is missing or does not answer."""
 
 
+class StorageFullError(DependencyError):
+    """The disk has no room for more; nothing was kept."""
+
+
 class TookTooLongError(MerpatiError):
     """A question to the database was given up after its time; nothing was changed, and a simpler one is answered."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 class EventType(StrEnum):
     """A fact about a delivery or a contact. Past participles: they have happened and are never taken back."""
 
+    ACCEPTED = "accepted"  # an app's message is kept for this recipient; moves nothing
     DELIVERED = "delivered"
     DEFERRED = "deferred"
     BOUNCED = "bounced"

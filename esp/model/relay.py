@@ -108,6 +108,7 @@ class Submission:
     track_clicks: bool | None = None
     send_at: datetime | None = None
     idempotency_key: str = ""
+    fingerprint: str = ""  # what a repetition must share with the first; '' for envelope, From and subject
     held: bool = False
     ret: str = ""  # RFC 3461: FULL or HDRS
     envid: str = ""  # RFC 3461: how the sender names this envelope, xtext

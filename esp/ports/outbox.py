@@ -53,6 +53,7 @@ class OutboxRow:
     digest: tuple[DigestItem, ...] = ()
     raw: bytes = b""  # a single message, whole but for its signatures; then nothing is merged
     can_leave: bool = False  # it is mail of a list, which its reader may leave with one click
+    message_id: int = 0  # of a single message
 
 
 @dataclass(frozen=True, slots=True)

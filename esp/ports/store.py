@@ -14,13 +14,16 @@ from esp.ports.erasure import Erasure
 from esp.ports.exports import Exports
 from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
+from esp.ports.listening import Listening
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
 from esp.ports.people import People
 from esp.ports.people_bulk import Bulks
 from esp.ports.people_hygiene import Hygiene
 from esp.ports.people_suppressions import Suppressions
+from esp.ports.pickup import Pickups
 from esp.ports.preferences import Preferences
+from esp.ports.relay import Relay
 from esp.ports.reports import Reports
 from esp.ports.segments import Segments
 from esp.ports.signup import Signups
@@ -42,13 +45,16 @@ class Store(Protocol):
     exports: Exports
     imports: Imports
     ledger: Ledger
+    listening: Listening
     mailroom: Mailroom
     outbox: Outbox
     people: People
     bulks: Bulks
     hygiene: Hygiene
     suppressions: Suppressions
+    pickups: Pickups
     preferences: Preferences
+    relay: Relay
     reports: Reports
     segments: Segments
     signups: Signups

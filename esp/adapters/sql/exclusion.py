@@ -22,7 +22,7 @@ from esp.model.preference import Frequency
 from esp.model.segment import Group
 from esp.ports.campaigns import Campaign, SegmentRules
 
-_SUPPRESSION_RANK = {
+SUPPRESSION_RANK = {
     SuppressionReason.COMPLAINT.value: 4, SuppressionReason.HARD_BOUNCE.value: 3, SuppressionReason.MANUAL.value: 2,
     SuppressionReason.UNSUBSCRIBED.value: 1,
 }
@@ -59,7 +59,7 @@ def suppression_rank(workspace_id: Any, list_ids: Any, now: Any, key: Any = cont
     """
     it = suppressions.c
     return (
-        select(func.max(case(_SUPPRESSION_RANK, value=it.reason, else_=2)))
+        select(func.max(case(SUPPRESSION_RANK, value=it.reason, else_=2)))
         .where(
             it.workspace_id == workspace_id, it.email_key.in_((key, domain_key(key))),
             or_(it.list_id.is_(None), it.list_id.in_(list_ids)),

@@ -83,7 +83,7 @@ async def append_events(connection: AsyncConnection, dialect: str, events: Seque
     folded = fold(await _standings(connection, ids, wanted), events)
     await _write_moves(connection, dialect, folded)
     await _write_marks(connection, folded)
-    await _write_events(connection, dialect, folded.events)
+    await write_events(connection, dialect, folded.events)
     await add_tallies(connection, dialect, folded.tallies)
     await keep_back(connection, dialect, folded.events)
     return len(folded.events)
@@ -137,7 +137,8 @@ async def _write_marks(connection: AsyncConnection, folded: Folded) -> None:
             )
 
 
-async def _write_events(connection: AsyncConnection, dialect: str, events: Sequence[NewEvent]) -> None:
+async def write_events(connection: AsyncConnection, dialect: str, events: Sequence[NewEvent]) -> None:
+    """Append facts as they are, within the caller's write transaction: such as move nothing and count nowhere."""
     if not events:
         return
     rows = [

@@ -27,7 +27,7 @@ from esp.adapters.sql.database import Database
 from esp.adapters.sql.digests import items_of
 from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, choice, join_choice, suppression_rank
 from esp.adapters.sql.ledger import append_events, append_suppressions, chunked, sqlite_instant
-from esp.adapters.sql.messages import load_messages
+from esp.adapters.sql.messages import load_messages, refused_messages
 from esp.adapters.sql.schema import (
     Id,
     batches,
@@ -108,8 +108,7 @@ class SqlOutbox:
         async with self._database.read() as connection:
             it = await _audience_of(connection, batch)
             if it.single:
-                found = await load_messages(connection, batch, now)
-                return {row.delivery_id: row.refused for row in found if row.refused}
+                return await refused_messages(connection, batch, now)
             rows = (await connection.execute(_loading(it.digest, True), _asked(batch, it, now))).all()
             items = await _digest_items(connection, batch, it, rows)
         return {row.id: reason for row in rows if (reason := _refusal(row, it, items.get(row.contact_id, ())))}

@@ -14,12 +14,15 @@ from esp.adapters.sql.exports import SqlExports
 from esp.adapters.sql.hygiene import SqlHygiene
 from esp.adapters.sql.imports import SqlImports
 from esp.adapters.sql.ledger import SqlLedger
+from esp.adapters.sql.listening_store import SqlListening
 from esp.adapters.sql.mailroom import SqlMailroom
 from esp.adapters.sql.migrate import migrate
 from esp.adapters.sql.outbox import SqlOutbox
 from esp.adapters.sql.people_bulk import SqlBulks
 from esp.adapters.sql.people_store import SqlPeople
+from esp.adapters.sql.pickup import SqlPickups
 from esp.adapters.sql.preferences import SqlPreferences
+from esp.adapters.sql.relay import SqlRelay
 from esp.adapters.sql.reports import SqlReports
 from esp.adapters.sql.segments import SqlSegments
 from esp.adapters.sql.signup import SqlSignups
@@ -37,13 +40,16 @@ from esp.ports.erasure import Erasure
 from esp.ports.exports import Exports
 from esp.ports.imports import Imports
 from esp.ports.ledger import Ledger
+from esp.ports.listening import Listening
 from esp.ports.mailroom import Mailroom
 from esp.ports.outbox import Outbox
 from esp.ports.people import People
 from esp.ports.people_bulk import Bulks
 from esp.ports.people_hygiene import Hygiene
 from esp.ports.people_suppressions import Suppressions
+from esp.ports.pickup import Pickups
 from esp.ports.preferences import Preferences
+from esp.ports.relay import Relay
 from esp.ports.reports import Reports
 from esp.ports.segments import Segments
 from esp.ports.signup import Signups
@@ -67,13 +73,16 @@ class SqlStore:
         self.imports: Imports = SqlImports(database)
         self.erasure: Erasure = SqlErasure(database)
         self.ledger: Ledger = SqlLedger(database)
+        self.listening: Listening = SqlListening(database)
         self.mailroom: Mailroom = SqlMailroom(database)
         self.outbox: Outbox = SqlOutbox(database, batch_size)
         self.people: People = SqlPeople(database)
         self.bulks: Bulks = SqlBulks(database)
         self.hygiene: Hygiene = SqlHygiene(database)
         self.suppressions: Suppressions = SqlSuppressions(database)
+        self.pickups: Pickups = SqlPickups(database)
         self.preferences: Preferences = SqlPreferences(database)
+        self.relay: Relay = SqlRelay(database)
         self.reports: Reports = SqlReports(database)
         self.segments: Segments = SqlSegments(database)
         self.signups: Signups = SqlSignups(database)

@@ -91,6 +91,11 @@ def upgrade() -> None:
         of = sa.text("message_id IS NOT NULL")
         op.create_index(name, "deliveries", list(columns), sqlite_where=of, postgresql_where=of)
     _make_tables()
+    # What waits to be sent is found by its message from now on.
+    op.execute(
+        "UPDATE deliveries SET message_id = (SELECT m.id FROM messages m WHERE m.delivery_id = deliveries.id), "
+        "recipient_key = lower(address) WHERE id IN (SELECT delivery_id FROM messages WHERE delivery_id IS NOT NULL)")
+    op.execute("UPDATE messages SET size = length(raw), recipients = 1")
 
 
 def _make_tables() -> None:
