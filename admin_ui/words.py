@@ -1,5 +1,6 @@
 """The admin's words in the reader's language: English is written in the code, other languages stand in catalogues."""
 
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
@@ -11,6 +12,8 @@ from babel.messages.pofile import read_po
 LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "id": "Bahasa Indonesia"}
 LANGUAGE: Final[ContextVar[str]] = ContextVar("language", default="en")
 
+_GAP: Final = re.compile(r"\{(\w*)\}")
+_ENOUGH: Final = 12  # letters beside the gaps that make a sentence sure to be the one
 _CATALOGUES: Final = Path(__file__).parent / "catalogues"
 
 
@@ -31,9 +34,47 @@ def _catalogue(language: str) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
+@lru_cache(maxsize=8)
+def _filled(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Sentences with gaps, as they look once they are filled in; those that say the most of their own come first."""
+    found = []
+    for english, texts in _catalogue(language).items():
+        parts = _GAP.split(english)
+        said = sum(len(part) for part in parts[::2])
+        if len(parts) > 1 and said >= _ENOUGH:
+            pattern = "".join(re.escape(part) if at % 2 == 0 else "(.+?)" for at, part in enumerate(parts))
+            order = {name: f"\\g<{at}>" for at, name in enumerate(parts[1::2], 1)}
+            safe = texts[0].replace("\\", "\\\\")
+            words = _GAP.sub(lambda gap, order=order: order[gap[1]], safe)  # type: ignore[misc]
+            found.append((said, re.compile(pattern, re.DOTALL), words))
+    return tuple((pattern, text) for _said, pattern, text in sorted(found, key=lambda one: -one[0]))
+
+
 def _(text: str) -> str:
-    """``text`` in the reader's language."""
-    return _catalogue(LANGUAGE.get()).get(text, (text,))[0] if text else ""
+    """``text`` in the reader's language.
+
+    Errors come from below with their gaps filled in already ("There is a list named News."): these are known again by
+    the sentence around them.
+    """
+    language = LANGUAGE.get()
+    known = _catalogue(language)
+    if not text or not known:
+        return text
+    if text in known:
+        return known[text][0]
+    for pattern, words in _filled(language):
+        if found := pattern.fullmatch(text):
+            return found.expand(words)
+    return text
+
+
+def in_language(text: str, language: str) -> str:
+    """``text`` in another language than the reader's: the readers of mails have their own."""
+    token = LANGUAGE.set(language)
+    try:
+        return _(text)
+    finally:
+        LANGUAGE.reset(token)
 
 
 def ngettext(one: str, many: str, count: int) -> str:

@@ -1,6 +1,7 @@
 """How people come onto a list: opt-in, words, fields, welcome; and the links, snippets and addresses to hand out."""
 
 import re
+from datetime import UTC, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
@@ -11,7 +12,7 @@ from admin_ui.page import Page, Routes
 from admin_ui.words import _
 from esp.errors import ConflictError
 from esp.flows.signup_letters import WORDS, command_address
-from esp.model.permission import OptIn
+from esp.model.permission import HELD_BACK, OptIn, SignupOutcome
 from esp.ports.signup import AskedField, ListSignup, PublicList
 from tracking.edge.shell import LANGUAGE_NAMES
 from tracking.edge.subscribe import EMBED_PATH
@@ -21,6 +22,7 @@ routes: Final = Routes()
 _COMMAND: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _STANDARD: Final = ("first_name", "last_name", "city", "country", "birth_date")
 _TEXTS: Final = ("consent", "welcome_subject", "welcome")
+_LOOKING_BACK: Final = timedelta(days=30)
 
 
 class _SignupForm(FormModel):
@@ -45,6 +47,16 @@ def _standard() -> dict[str, str]:
             "birth_date": _("Birth date")}
 
 
+def _held_words() -> dict[SignupOutcome, str]:
+    return {
+        SignupOutcome.TURNED_AWAY: _("Too many at once from one place, which is how robots come."),
+        SignupOutcome.ASKED_TODAY: _("A mail had already asked this address on that day."),
+        SignupOutcome.SUPPRESSED: _("The address is suppressed."),
+        SignupOutcome.NO_SENDER: _("There was no sending domain to send the confirmation from."),
+        SignupOutcome.FAILED: _("Something went wrong on this server; its log says what."),
+    }
+
+
 async def _one(page: Page) -> PublicList:
     return await page.app.store.signups.list_signup(page.workspace_id, page.key("list_id"))
 
@@ -56,8 +68,12 @@ async def _screen(page: Page, one: PublicList, form: Form[Any], status: int = 20
     base = page.app.settings.public_url
     chosen = next((it for it in domains if it.id == one.signup.domain_id), domains[0] if domains else None)
     addresses = [command_address(one, chosen, name) for name in ("subscribe", "unsubscribe", "help")] if chosen else []
+    since = (page.app.clock.now().astimezone(UTC) - _LOOKING_BACK).date()
+    tallies = await page.app.store.signups.tallies(page.workspace_id, one.id, since)
+    held = [(_held_words()[it], tallies[it]) for it in HELD_BACK if tallies.get(it)]
     return page.render(
         "lists/signup.html", status=status, one=one, form=form, pages=pages, domains=domains, addresses=addresses,
+        tallies=tallies, held=held,
         fields=[*_standard().items(), *own], languages=LANGUAGE_NAMES, usual=WORDS,
         domain_choices=[(str(it.id), it.name) for it in domains], here=f"{base}/s/{pages.handle}",
         script=f"{base}{EMBED_PATH}")

@@ -9,13 +9,13 @@ from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.words import _
 from esp.errors import ConflictError, InputError
-from esp.flows.contacts import create_list
+from esp.flows.contacts import MAX_LIST_NAME, create_list, list_name
 
 routes: Final = Routes()
 
 
 class ListForm(FormModel):
-    name: Annotated[str, Field(min_length=1, max_length=120)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_LIST_NAME)]
     description: Annotated[str, Field(max_length=500)] = ""
 
 
@@ -68,7 +68,11 @@ async def save(page: Page) -> web.Response:
     form = await page.form(ListForm)
     if form.data is None:
         return page.invalid("lists/form.html", form=form, one=one)
-    await page.app.store.contacts.edit_list(page.workspace_id, one.id, form.data.name, form.data.description)
+    try:
+        name = list_name(form.data.name)
+    except InputError as error:
+        return page.invalid("lists/form.html", form=form.blame(error), one=one)
+    await page.app.store.contacts.edit_list(page.workspace_id, one.id, name, form.data.description)
     return page.redirect(f"/lists/{one.id}", _("The list was saved."))
 
 
@@ -76,7 +80,7 @@ async def save(page: Page) -> web.Response:
 async def archive(page: Page) -> web.Response:
     one = await page.app.store.contacts.get_list(page.workspace_id, page.key("list_id"))
     await page.app.store.contacts.archive_list(page.workspace_id, one.id, page.app.clock.now())
-    return page.redirect("/lists", _("{name} was archived. You find it under Archived.").format(name=one.name))
+    return page.redirect("/lists", _("{name} was put away. You find it under Put away.").format(name=one.name))
 
 
 @routes.post("/lists/{list_id:\\d+}/restore")

@@ -1,7 +1,8 @@
 """Public pages: how recipients' pages look and what they say, with a preview; and pages for several lists at once."""
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -13,9 +14,10 @@ from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.security import ForeignRequestError, same_token
 from admin_ui.words import _
-from esp.errors import ConflictError, InputError
+from esp.errors import ConflictError, DependencyError, InputError
 from esp.model.colour import LEGIBLE, contrast
 from esp.ports.signup import ListSignup, Logo, PublicList, PublicPages, SignupPage
+from esp.ports.transfers import PlaceKind
 from tracking.edge.looks import look_of
 from tracking.edge.shell import LANGUAGE_NAMES, POLICY, Shell
 from tracking.edge.signup_words import OWN, SIGNUP_WORDS
@@ -26,6 +28,7 @@ routes: Final = Routes()
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
 _LARGEST_LOGO: Final = 40_000  # octets: a page with its logo stays small
 _MOST_ORIGINS: Final = 20
+_PATIENCE: Final = 20  # seconds that a picture may take to come
 #: What a picture's first octets say it is; the name and the type that a browser sends say nothing.
 _PICTURES: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 _PREVIEW_POLICY: Final = POLICY.replace("frame-ancestors 'none'", "frame-ancestors 'self'").replace(
@@ -190,15 +193,20 @@ async def _read_logo(page: Page) -> Logo:
         elif not ours:
             break
         elif isinstance(part, BodyPartReader) and part.name == "logo":
-            return await _picture(part)
+            return await _picture(_pieces(part))
     if not ours:
         raise ForeignRequestError
     raise InputError(_("Choose a picture."))
 
 
-async def _picture(part: BodyPartReader) -> Logo:
-    octets = bytearray()
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
     while piece := await part.read_chunk():
+        yield piece
+
+
+async def _picture(pieces: AsyncIterator[bytes]) -> Logo:
+    octets = bytearray()
+    async for piece in pieces:
         octets += piece
         if len(octets) > _LARGEST_LOGO:
             raise InputError(_("The picture is larger than 40 KB. Make it about 480 pixels wide and try again."))
@@ -208,6 +216,24 @@ async def _picture(part: BodyPartReader) -> Logo:
     if not kind:
         raise InputError(_("Choose a PNG, JPEG, GIF or WebP picture."))
     return Logo(kind, bytes(octets))
+
+
+@routes.post("/settings/pages/logo/fetch")
+async def fetch_logo(page: Page) -> web.Response:
+    """A logo from an address, fetched once and kept: recipients' pages load nothing from elsewhere."""
+    url = str((await page.request.post()).get("url", "")).replace("\0", "").strip()[:2000]
+    try:
+        if not url:
+            raise InputError(_("Write the picture's address."))
+        async with (asyncio.timeout(_PATIENCE),
+                    page.app.places.read(PlaceKind.URL, {"url": url}, "") as (_name, pieces)):
+            logo = await _picture(pieces)
+    except TimeoutError:
+        return page.redirect("/settings/pages", _("It took too long to fetch the picture."), "harm")
+    except (InputError, DependencyError) as error:
+        return page.redirect("/settings/pages", _(str(error)), "harm")
+    await page.app.store.signups.save_logo(page.workspace_id, logo)
+    return page.redirect("/settings/pages", _("The logo was saved."))
 
 
 @routes.post("/settings/pages/logo/remove")

@@ -3,20 +3,31 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from esp.app import App
 from esp.errors import ConflictError, InputError
 from esp.flows.erasure import bar_erased
+from esp.model.names import HIDDEN, hides_something, is_blank
 from esp.ports.contacts import Contact, ContactList, NewContact, Subscribing
 from esp.wire.addresses import AddressError, parse_address
+
+MAX_LIST_NAME: Final = 100
+
+
+def list_name(name: str) -> str:
+    """The name as it is kept; raises InputError with what is wrong with it."""
+    name = " ".join(name.split())
+    if is_blank(name) or len(name) > MAX_LIST_NAME:
+        raise InputError("The list was not saved.", {"name": "Give the list a name of at most 100 characters."})
+    if hides_something(name):
+        raise InputError("The list was not saved.", {"name": HIDDEN})
+    return name
 
 
 async def create_list(app: App, workspace_id: int, name: str, description: str = "", handle: str = "") -> ContactList:
     """A new list. Its handle becomes part of the List-Id and never changes; by default it is made of the name."""
-    name = name.strip()
-    if not name or len(name) > 100 or not name.isprintable():
-        raise InputError("The list was not made.", {"name": "Give the list a name of at most 100 characters."})
+    name = list_name(name)
     plain = unicodedata.normalize("NFKD", handle or name).encode("ascii", "ignore").decode().lower()
     wanted = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "list"
     for number in range(1, 100):

@@ -18,6 +18,7 @@ from esp.flows.segments import resolved
 from esp.model.segment_json import rule_json
 from esp.ports.contacts import STANDARD_FIELDS
 from esp.ports.exports import Export, ExportFormat, ExportKind, ExportState
+from esp.ports.people_bulk import Selection
 
 WAKES: Final = "exports"
 _CHUNK: Final = 1000
@@ -34,16 +35,20 @@ _log = structlog.get_logger()
 async def begin_export(
     app: App, workspace_id: int, user_id: int | None, what: ExportKind, form: ExportFormat = ExportFormat.CSV, *,
     list_id: int | None = None, segment_id: int | None = None, raw: bool = False, transfer_id: int | None = None,
+    selection: Selection | None = None,
 ) -> Export:
     """Ask for a file of what is there now. ``raw`` leaves formulas as they are, for programs and not for spreadsheets.
 
-    Raises NotFoundError for a list or segment of another workspace.
+    ``selection`` are people who were ticked or searched for; a rule in it has other segments inlined already.
+    Raises NotFoundError for a list, tag or segment of another workspace.
     """
     options: dict[str, Any] = {"raw": raw}
     if list_id is not None:
         options["list_id"] = list_id
     if segment_id is not None:
         options |= await _segment(app, workspace_id, segment_id)
+    if selection is not None:
+        options["selection"] = selection.as_json()
     # The columns are settled now, so that a field added meanwhile does not shift the rest of the file.
     options["keys"] = [field.key for field in await app.store.people.fields(workspace_id)]
     made = await app.store.exports.create(

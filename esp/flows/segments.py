@@ -11,6 +11,7 @@ import structlog
 from esp.app import App
 from esp.audience.segment_check import RuleProblem, campaigns_of, rule_problems
 from esp.errors import ConflictError, InputError, NotFoundError
+from esp.model.names import HIDDEN, hides_something, is_blank
 from esp.model.segment import Group, Match, Rule, SegmentRule, SnapshotRule, inlined
 from esp.ports.campaigns import SegmentRules
 from esp.ports.contacts import Contact
@@ -66,8 +67,10 @@ async def change(app: App, workspace_id: int, segment_id: int, name: str, descri
 async def _checked(app: App, workspace_id: int, name: str, rule: Group, segment_id: int | None) -> str:
     name = " ".join(name.split())
     problems: dict[str, str] = {}
-    if not name or len(name) > MAX_NAME or not name.isprintable():
+    if is_blank(name) or len(name) > MAX_NAME:
         problems["name"] = _NAME_WORDS
+    elif hides_something(name):
+        problems["name"] = HIDDEN
     known = await vocabulary(app, workspace_id, rule)
     for found in rule_problems(rule, known, segment_id):
         problems[found.path] = str(found)

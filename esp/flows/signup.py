@@ -4,8 +4,8 @@ A door only records what was asked, in one transaction that looks nobody up: so 
 those who are known and those who are not. ``answer_new`` decides afterwards.
 """
 
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ from esp.flows.erasure import forgive
 from esp.flows.providers import providers_of
 from esp.flows.signup_letters import Letterhead, answer, confirmation, consent_wording, welcome
 from esp.model.contact import SubscriptionState
-from esp.model.permission import OptIn, SignupAction, SignupChannel, SignupState
+from esp.model.permission import OptIn, SignupAction, SignupChannel, SignupOutcome, SignupState
 from esp.ports.contacts import STANDARD_FIELDS, NewContact
 from esp.ports.domains import SendingDomain
 from esp.ports.signup import Count, NewMessage, PublicList, Signup, SignupRequest, Standing, Witness
@@ -73,6 +73,7 @@ class Spent:
 
     def __init__(self) -> None:
         self._until: OrderedDict[str, datetime] = OrderedDict()
+        self._missed: Counter[tuple[int, int]] = Counter()
 
     def holds(self, bounds: Sequence[Count], now: datetime) -> bool:
         """Whether one of ``bounds`` is known to be reached."""
@@ -85,6 +86,15 @@ class Spent:
         while len(self._until) > _MOST_REMEMBERED:
             self._until.popitem(last=False)
 
+    def miss(self, workspace_id: int, list_ids: Iterable[int]) -> None:
+        """Note that a request to join was turned away from memory; the next one that is looked at tallies it."""
+        self._missed.update((workspace_id, list_id) for list_id in list_ids)
+
+    def missed(self) -> Counter[tuple[int, int]]:
+        """What was noted since this was asked last, by workspace and list."""
+        noted, self._missed = self._missed, Counter()
+        return noted
+
 
 async def request(app: App, asked: Asked, spent: Spent | None = None) -> bool:
     """Record what was asked, within every bound. False where one is reached; nobody outside may see the difference."""
@@ -92,6 +102,8 @@ async def request(app: App, asked: Asked, spent: Spent | None = None) -> bool:
     workspace_id = asked.lists[0].workspace_id
     bounds = _bounds(app, workspace_id, asked, now)
     if spent is not None and spent.holds(bounds, now):
+        if asked.action is SignupAction.SUBSCRIBE:
+            spent.miss(workspace_id, [one.id for one in asked.lists])
         return False
     over = await app.store.signups.record(
         SignupRequest(
@@ -100,7 +112,7 @@ async def request(app: App, asked: Asked, spent: Spent | None = None) -> bool:
             asked.channel, asked.source, asked.ip, asked.user_agent, asked.proven, now,
             now + app.settings.signup.keep_unconfirmed,
         ),
-        bounds,
+        bounds, spent.missed() if spent is not None else None,
     )
     if over is None:
         await app.coordination.wake(WAKES)
@@ -147,7 +159,8 @@ async def answer_new(app: App) -> bool:
     for signup in failed:
         if not await _answered(app, signup, providers[signup.domain]):
             # It must not stand in front of everybody else's for ever; a store that is away raises here too.
-            await app.store.signups.settle(signup, SignupState.HELD, "failed", app.clock.now())
+            await app.store.signups.settle(
+                signup, SignupState.HELD, "failed", app.clock.now(), SignupOutcome.FAILED)
     await app.coordination.wake(OUTBOX)
     return len(waiting) == BATCH
 
@@ -168,7 +181,9 @@ async def _answer(app: App, signup: Signup, provider: str) -> None:
     standing = await store.standing(signup, now)
     domain = await _domain(app, signup.workspace_id, lists)
     if not lists or domain is None or standing.suppressed:
-        await store.settle(signup, SignupState.HELD, standing.suppressed or "nothing to send from", now)
+        outcome = SignupOutcome.SUPPRESSED if standing.suppressed else SignupOutcome.NO_SENDER
+        await store.settle(
+            signup, SignupState.HELD, standing.suppressed or "nothing to send from", now, outcome)
         return
     head = await _letterhead(app, signup, lists[0], domain, provider, standing)
     if signup.action is SignupAction.UNSUBSCRIBE:

@@ -31,6 +31,23 @@ class SignupState(StrEnum):
     EXPIRED = "expired"
 
 
+class SignupOutcome(StrEnum):
+    """What requests to join a list are counted as: marketers see what the protection against robots held back."""
+
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"  # or subscribed at once, where nothing had to be confirmed
+    EXPIRED = "expired"
+    TURNED_AWAY = "turned_away"  # more at once than the bounds allow
+    ASKED_TODAY = "asked_today"  # this mailbox had its one confirmation of the day already
+    SUPPRESSED = "suppressed"
+    NO_SENDER = "no_sender"  # there is no domain to send the confirmation from
+    FAILED = "failed"
+
+
+HELD_BACK = (SignupOutcome.TURNED_AWAY, SignupOutcome.ASKED_TODAY, SignupOutcome.SUPPRESSED, SignupOutcome.NO_SENDER,
+             SignupOutcome.FAILED)
+
+
 class MessageKind(StrEnum):
     """What a single message is for."""
 

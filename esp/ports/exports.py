@@ -27,7 +27,8 @@ class ExportState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """``options`` may hold list_id, segment (a rule as JSON, others inlined), zone, raw (formulas are left as is).
+    """``options`` may hold list_id, segment (a rule as JSON, others inlined), zone, selection (as JSON), raw (formulas
+    are left as is).
 
     ``after_id`` is the last key written and ``octets`` the file's length with it; ``until_id`` the last there will be.
     """

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
-from esp.model.permission import OptIn, SignupAction, SignupChannel, SignupState
+from esp.model.permission import OptIn, SignupAction, SignupChannel, SignupOutcome, SignupState
 from esp.ports.contacts import NewContact
 
 
@@ -224,12 +224,19 @@ class Signups(Protocol):
         """A public list's page, a page for several, or (handle "") the page of all public lists; else None."""
         ...
 
-    async def record(self, request: SignupRequest, counts: Sequence[Count]) -> Count | None:
+    async def record(
+        self, request: SignupRequest, counts: Sequence[Count], missed: Mapping[tuple[int, int], int] | None = None,
+    ) -> Count | None:
         """Count the request; record it where every bound holds. The bound that does not, or None where it is recorded.
 
         A request of an address that has one open gets its lists added to that one. Rows are bounded: the first bound
-        that does not hold ends the counting.
+        that does not hold ends the counting. ``missed`` are requests, by workspace and list, that were turned away
+        without a look into the database; they are tallied along.
         """
+        ...
+
+    async def tallies(self, workspace_id: int, list_id: int, since: date) -> Mapping[SignupOutcome, int]:
+        """What came of the requests to join a list since a day (UTC), this day included."""
         ...
 
     async def count(self, counts: Sequence[Count], now: datetime) -> bool:
@@ -256,8 +263,10 @@ class Signups(Protocol):
         """
         ...
 
-    async def settle(self, signup: Signup, state: SignupState, reason: str, now: datetime) -> bool:
-        """End a request without any change to anybody."""
+    async def settle(
+        self, signup: Signup, state: SignupState, reason: str, now: datetime, outcome: SignupOutcome | None = None,
+    ) -> bool:
+        """End a request without any change to anybody; ``outcome`` is what it is tallied as."""
         ...
 
     async def apply(

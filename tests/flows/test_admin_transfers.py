@@ -1,15 +1,20 @@
 """The screens of imports from elsewhere, exports and transfers, over HTTP."""
 
+import html
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from multidict import MultiDict
 
+from admin_ui.pages.contacts.chosen import pack
 from esp.adapters.sql.database import Database
 from esp.flows.accounts import add_user
 from esp.flows.contacts import add_contact, create_list
 from esp.flows.exports import run_exports
 from esp.ports.accounts import Role
+from esp.ports.people_bulk import Selection
 from tests.admin_house import PASSWORD, House, admin_house
 from tests.flows.test_admin_pages import upload
 
@@ -38,6 +43,33 @@ async def test_an_export_is_asked_for_written_and_downloaded(house: House) -> No
     assert "attachment" in file.headers["Content-Disposition"]
     assert "wulan@mail.example,'=1+1," in await file.text()
     assert (await browser.submit("/exports/new", {"of": "segment-99"})).status == 422
+
+
+async def test_those_who_were_ticked_or_found_are_exported(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    ids = [(await add_contact(house.app, 1, f"p{n}@mail.example", {"city": "Solo"}, {})).id for n in range(3)]
+    token = await browser.token("/contacts")
+    await browser.post("/contacts/bulk", MultiDict([("csrf", token), ("id", str(ids[0])), ("id", str(ids[2]))]))
+    ticked = html.unescape(re.findall(r'name="selection" value="([^"]*)"', browser.last)[0])
+    await browser.submit("/exports/chosen", {"selection": ticked}, page="/contacts")
+    assert "2 contacts" in browser.last
+    assert (await browser.submit("/exports/new", {"format": "xls", "selection": ticked})).status == 422
+    assert "2 contacts" in browser.last
+    found = pack(Selection(query="p1"))
+    for selection in (ticked, found):
+        assert (await browser.submit("/exports/new", {"selection": selection})).status == 303
+    assert (await browser.submit("/exports/new", {"selection": pack(Selection(list_id=99))})).status == 422
+    assert "There is no such list." in browser.last
+    await browser.submit("/exports/new", {"selection": "nobody wrote this"})
+    assert "This selection cannot be read any more." in browser.last
+    expected = (["p0@mail.example", "p2@mail.example"], ["p1@mail.example"])
+    for number, emails in enumerate(expected, 1):
+        assert await run_exports(house.app)
+        text = await (await browser.client.get(f"/exports/{number}/file")).text()
+        assert [line.split(",")[0] for line in text.splitlines()[1:]] == emails
+    await browser.get("/exports")
+    assert "chosen people" in browser.last
 
 
 async def test_a_transfer_is_made_changed_paused_run_and_deleted(house: House) -> None:

@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import contacts, segments
+from esp.adapters.sql.schema import contacts, deliveries, segments
 from esp.errors import ConflictError, InputError, NotFoundError
 from esp.flows import campaigns as campaign_flow
 from esp.flows import segments as flow
+from esp.flows.contacts import create_list
 from esp.flows.walk import walk_step
 from esp.model.contact import ExclusionReason
+from esp.model.names import HIDDEN
 from esp.model.segment import Group
 from esp.model.segment_json import parse_rule, rule_json
 from esp.ports.campaigns import Campaign
@@ -41,14 +43,14 @@ async def move(world: World, city: str, *emails: str) -> None:
 async def reasons(world: World, campaign: Campaign) -> dict[str, ExclusionReason | None]:
     """The whole walk, a few people at a step: address -> why not, as written down."""
     store = world.app.store.campaigns
-    found: dict[str, ExclusionReason | None] = {}
-    while True:
-        page = await store.next_members(campaign, world.clock.now(), 3)
-        found |= {one.address: one.reason for one in page.members}
+    while not campaign.walk_done:
         await walk_step(world.app, campaign, 3)
         campaign = (await store.get(world.workspace, campaign.id)).campaign
-        if campaign.walk_done:
-            return found
+    database: Database = world.app.store.database  # type: ignore[attr-defined]
+    of = deliveries.c
+    async with database.read() as connection:
+        rows = await connection.execute(select(of.address, of.reason).where(of.campaign_id == campaign.id))
+        return {row.address: ExclusionReason(row.reason) if row.reason else None for row in rows}
 
 
 async def test_a_campaign_goes_to_the_people_of_its_lists_who_are_in_its_segments(world: World) -> None:
@@ -152,6 +154,27 @@ async def test_a_segment_in_a_draft_is_not_deleted(world: World) -> None:
     await campaign_flow.create(world.app, world.workspace, world.edit(news, exclude_segments=(segment.id,)))
     with pytest.raises(ConflictError, match="November"):
         await flow.delete(world.app, world.workspace, segment.id)
+
+
+@pytest.mark.parametrize(("name", "problem"), [
+    ("\u200fقائمة العملاء\u200f", ""), ("Keluarga \U0001f468\u200d\U0001f469", ""),
+    ("Solo \u202eevil", HIDDEN), ("Solo\x07", HIDDEN), ("\u200f \u200e", flow._NAME_WORDS), ("x" * 121, flow._NAME_WORDS),
+])
+async def test_a_name_may_be_written_in_any_script_and_what_garbles_it_is_said(
+    world: World, name: str, problem: str,
+) -> None:
+    if not problem:
+        assert (await flow.create(world.app, world.workspace, name, "", CITY)).name == name
+        assert (await create_list(world.app, world.workspace, name)).name == name
+        assert (await world.app.store.people.make_tag(world.workspace, name)).name == name
+        return
+    with pytest.raises(InputError) as refused:
+        await flow.create(world.app, world.workspace, name, "", CITY)
+    assert refused.value.problems == {"name": problem}
+    for made in (create_list(world.app, world.workspace, name), world.app.store.people.make_tag(world.workspace, name)):
+        with pytest.raises(InputError) as refused:
+            await made
+        assert (HIDDEN in refused.value.problems.values()) is (problem == HIDDEN)
 
 
 async def test_a_campaign_cannot_take_another_workspaces_segment(world: World) -> None:

@@ -24,7 +24,8 @@ from esp.adapters.sql.schema import (
 )
 from esp.flows import signup as flow
 from esp.model.contact import SubscriptionState, SuppressionReason
-from esp.model.permission import OptIn, SignupAction, SignupChannel
+from esp.model.permission import OptIn, SignupAction, SignupChannel, SignupOutcome
+from esp.ports.contacts import NewContact
 from esp.ports.signup import AskedField
 from esp.wire.addresses import parse_address
 from esp.wire.tokens import Purpose
@@ -229,6 +230,62 @@ async def test_what_is_never_confirmed_leaves_nothing(world: World) -> None:
     while await flow.forget_old(world.app):
         pass
     assert (await world.rows(signups), await world.rows(signup_counts)) == (0, 0)
+
+
+@pytest.mark.parametrize("brought", ["a file", "a tag", "nobody"])
+async def test_whom_somebody_brought_meanwhile_does_not_go_with_an_expired_request(world: World, brought: str) -> None:
+    await world.sign_up("ani@warung.example")
+    await world.answer()
+    store, key = world.app.store, "ani@warung.example"
+    contact = (await store.contacts.search(world.workspace, key)).contacts[0]
+    if brought == "a file":
+        row = NewContact(key, key, "warung.example", {"city": "Solo"}, {"points": 7})
+        await store.contacts.upsert(world.workspace, [row], "people.csv", world.clock.now())
+    elif brought == "a tag":
+        tag = await store.people.make_tag(world.workspace, "Wholesale")
+        await store.people.tag(world.workspace, contact.id, tag.id, "sri@melati.example", world.clock.now())
+    world.clock.by += timedelta(days=8)
+    while await flow.expire_old(world.app):
+        pass
+    assert await world.state(key) == {}
+    left = (await store.contacts.search(world.workspace, key)).contacts
+    assert [(one.id, one.city) for one in left] == {
+        "a file": [(contact.id, "Solo")], "a tag": [(contact.id, "")], "nobody": []}[brought]
+
+
+async def test_marketers_see_what_was_asked_and_what_was_held_back(small: World) -> None:
+    """Bounds of four a network, so that the fifth and sixth are turned away, one of them from memory."""
+    store, news, today = small.app.store, small.seeded.list_id, small.clock.now().date()
+    seen = await store.signups.public_pages(small.workspace)
+    one = await store.signups.list_signup(small.workspace, news)
+    spent = flow.Spent()
+
+    async def ask(email: str) -> None:
+        await flow.request(small.app, flow.Asked(
+            SignupAction.SUBSCRIBE, parse_address(email), (one,), {}, "id", seen.brand, SignupChannel.PAGE, "",
+            "192.0.2.7", "", False), spent)
+
+    most = small.app.settings.signup.per_ip_an_hour
+    await ask("ani@warung.example")
+    await small.answer()
+    await ask("a.n.i+2@gmail.com")
+    await ask("ani+3@gmail.com")
+    await small.answer()
+    for number in range(most):
+        await ask(f"robot{number}@warung.example")
+    small.clock.by += timedelta(minutes=2)
+    await ask("another@warung.example")
+    await small.answer()
+    counted = await store.signups.tallies(small.workspace, news, today)
+    assert counted[SignupOutcome.REQUESTED] == most
+    assert counted[SignupOutcome.TURNED_AWAY] == 4
+    assert counted[SignupOutcome.ASKED_TODAY] == 1
+    assert SignupOutcome.CONFIRMED not in counted
+    small.clock.by += timedelta(days=8)
+    while await flow.expire_old(small.app):
+        pass
+    assert (await store.signups.tallies(small.workspace, news, today))[SignupOutcome.EXPIRED] == most - 1
+    assert await store.signups.tallies(small.workspace, news, small.clock.now().date() + timedelta(days=1)) == {}
 
 
 async def test_a_form_posted_ten_thousand_times_is_bounded(small: World) -> None:

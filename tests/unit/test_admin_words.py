@@ -62,3 +62,14 @@ def test_words_follow_the_reader() -> None:
         assert ngettext("one", "many", 1) == "one"
     finally:
         LANGUAGE.reset(token)
+
+
+def test_a_sentence_that_comes_filled_in_is_known_again() -> None:
+    """Errors come from below as whole sentences; a name in one that looks like a pattern stays what it is."""
+    token = LANGUAGE.set("id")
+    try:
+        said = _("The host a\\g<1>.{b}(c) is not known.")
+        assert said == CATALOGUE["The host {host} is not known."].replace("{host}", "a\\g<1>.{b}(c)")
+        assert _("Whatever it is, it is not known.") == "Whatever it is, it is not known."
+    finally:
+        LANGUAGE.reset(token)

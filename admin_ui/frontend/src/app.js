@@ -1,5 +1,6 @@
 // The admin's behaviour. Every page works as plain HTML; this adds comfort, by data attributes only.
 import htmx from "htmx.org";
+import "./kit/address.js";
 import "./kit/copy.js";
 import "./kit/dialogs.js";
 import "./kit/forms.js";

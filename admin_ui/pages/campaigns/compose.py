@@ -12,7 +12,7 @@ from admin_ui.page import Page, Routes
 from admin_ui.pages.campaigns.form import KINDS, LABELS, ComposeForm, from_local, read_edit, variant_fields
 from admin_ui.pages.campaigns.shown import FIELDS, REASONS
 from admin_ui.pages.campaigns.starters import STARTERS, source_of, starter
-from admin_ui.words import _
+from admin_ui.words import _, in_language
 from esp.errors import ConflictError, InputError, NotFoundError
 from esp.flows import campaigns as flow
 from esp.model.campaign import CampaignState
@@ -80,11 +80,12 @@ async def create(page: Page) -> web.Response:
     form = (await page.form(NewForm)).data or NewForm()
     chosen = starter(form.starter)
     lists = await page.app.store.contacts.lists(page.workspace_id)
-    source = source_of(chosen.file, page.session.workspace.language)
+    language = page.session.workspace.language  # of those who read the mail, whatever its author reads the admin in
+    source = source_of(chosen.file, language)
     edit = CampaignEdit(
         name=form.name or f"{_(chosen.label)}, {page.app.clock.now():%d %B %Y}",
-        variants=(VariantEdit(_(chosen.subject) if chosen.subject else "", source, chosen.kind,
-                              _(chosen.preheader) if chosen.preheader else ""),),
+        variants=(VariantEdit(in_language(chosen.subject, language), source, chosen.kind,
+                              in_language(chosen.preheader, language)),),
         include_lists=(lists[0].id,) if len(lists) == 1 else ())
     edit = await _with_sender(page, edit)
     before = await _untouched(page)

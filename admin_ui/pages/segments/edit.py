@@ -55,7 +55,7 @@ def _number(text: str) -> int:
 async def edit(page: Page) -> web.Response:
     checked = await flow.read(page.app, page.workspace_id, page.key("segment_id"))
     root = builder.nodes_of(checked.segment.rule)
-    builder.blame(root, {one.path: _(one.words).format(name=one.name, depth="") for one in checked.problems})
+    builder.blame(root, {one.path: _(str(one)) for one in checked.problems})
     return await _show(page, checked.segment, checked.segment.name, checked.segment.description, root)
 
 
@@ -95,11 +95,9 @@ async def build(page: Page) -> web.Response:
     """The form again after a button or another choice: nothing is saved."""
     posted = await page.request.post()
     root = builder.changed(builder.read_nodes(posted), _text(posted.get("do")))
-    number = _text(posted.get("segment"))
-    segment = None
-    if number.isdecimal() and len(number) < 16:
-        segment = await page.app.store.segments.get(page.workspace_id, int(number))
-    counted = await _count(page, root) if posted.get("do") == "count" else None
+    number = _number(_text(posted.get("segment")))
+    segment = await page.app.store.segments.get(page.workspace_id, number) if number else None
+    counted = await _count(page, root, number) if posted.get("do") == "count" else None
     return await _show(page, segment, _text(posted.get("name")), _text(posted.get("description")), root,
                        counted=counted)
 
@@ -107,11 +105,12 @@ async def build(page: Page) -> web.Response:
 @routes.post("/segments/count")
 async def count(page: Page) -> web.Response:
     """How many it finds as it stands, and some of them; what is missing in words."""
-    root = builder.read_nodes(await page.request.post())
-    return page.render("segments/count.html", **await _count(page, root))
+    posted = await page.request.post()
+    return page.render(
+        "segments/count.html", **await _count(page, builder.read_nodes(posted), _number(_text(posted.get("segment")))))
 
 
-async def _count(page: Page, root: Node) -> dict[str, Any]:
+async def _count(page: Page, root: Node, segment_id: int) -> dict[str, Any]:
     known = await flow.vocabulary(page.app, page.workspace_id)
     found: dict[str, Any] = {"count": None, "sample": (), "trouble": "", "lines": ()}
     try:
@@ -120,9 +119,9 @@ async def _count(page: Page, root: Node) -> dict[str, Any]:
         return found | {"trouble": _("Fill in every condition, and here stands how many people it finds.")}
     known = await flow.vocabulary(page.app, page.workspace_id, rule)
     found["lines"] = Shown(known).lines(rule)
-    if problems := rule_problems(rule, known):
+    if problems := rule_problems(rule, known, segment_id or None):
         one = problems[0]
-        return found | {"trouble": _(one.words).format(name=one.name, depth="")}
+        return found | {"trouble": _(str(one))}
     try:
         found["count"] = await flow.count(page.app, page.workspace_id, rule)
         found["sample"] = await flow.people(page.app, page.workspace_id, rule, limit=_SAMPLE)

@@ -46,7 +46,7 @@ async def show(page: Page) -> web.Response:
             slow = _(str(error))
     return page.render(
         "segments/show.html", segment=checked.segment, shown=Shown(checked.known), people=people[:_PAGE],
-        problems=[_(one.words).format(name=one.name, depth="") for one in checked.problems], slow=slow, after=after,
+        problems=[_(str(one)) for one in checked.problems], slow=slow, after=after,
         more=people[_PAGE - 1].id if len(people) > _PAGE else 0, plain=rule_json(checked.segment.rule),
         snapshots=await store.snapshots(page.workspace_id, segment_id, 20),
         used_by=await store.used_by(page.workspace_id, segment_id))

@@ -8,15 +8,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Row, and_, case, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.bulk_selection import selected
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import consents, contact_tags, contacts, exports, lists, subscriptions, tags
 from esp.adapters.sql.segment_sql import matching
+from esp.adapters.sql.tags import read_tag
 from esp.errors import LeaseLostError, NotFoundError
 from esp.model.contact import SubscriptionState
 from esp.model.ids import new_public_id
 from esp.model.segment_json import parse_rule
 from esp.ports.contacts import STANDARD_FIELDS
 from esp.ports.exports import Export, ExportFormat, ExportKind, ExportRows, ExportState
+from esp.ports.people_bulk import Selection
 
 MAX_TRIES = 3  # without progress in between
 
@@ -50,11 +53,13 @@ class SqlExports:
     ) -> Export:
         table = consents if what is ExportKind.CONSENTS else contacts
         async with self._database.write() as connection:
-            if options.get("list_id") is not None:
-                mine = await connection.execute(
-                    select(lists.c.id).where(lists.c.id == options["list_id"], lists.c.workspace_id == workspace_id))
-                if mine.scalar() is None:
+            chosen = options.get("selection") or {}
+            for list_id in (options.get("list_id"), chosen.get("list_id")):
+                if list_id is not None and await connection.scalar(select(lists.c.id).where(
+                        lists.c.id == list_id, lists.c.workspace_id == workspace_id)) is None:
                     raise NotFoundError("There is no such list.")
+            if chosen.get("tag_id") is not None:
+                await read_tag(connection, workspace_id, chosen["tag_id"])
             until = (await connection.execute(
                 select(func.max(table.c.id)).where(table.c.workspace_id == workspace_id))).scalar() or 0
             made = await connection.execute(insert(exports).returning(exports.c.id), {
@@ -149,8 +154,10 @@ class SqlExports:
             return await self._of_contacts(connection, export, limit, now)
 
     def _chosen(self, export: Export, now: datetime) -> list[ColumnElement[bool]]:
-        """Which contacts: all of the workspace, or a list's, or a segment's."""
+        """Which contacts: all of the workspace, or a list's, or a segment's, or those who were chosen by hand."""
         chosen = [contacts.c.workspace_id == export.workspace_id]
+        if export.options.get("selection"):
+            chosen = selected(Selection.from_json(export.options["selection"]), export.workspace_id, now, each=True)
         if export.options.get("segment"):
             local = now.astimezone(ZoneInfo(str(export.options.get("zone", "UTC"))))
             chosen.append(matching(parse_rule(export.options["segment"]), export.workspace_id, local, each=True))

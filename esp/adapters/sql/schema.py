@@ -485,6 +485,15 @@ signup_counts = Table(
     Index("ix_signup_counts_until", "until"),
 )
 
+# What came of requests to join, by list and day (UTC): figures without anybody's address, kept when requests are gone.
+signup_tallies = Table(
+    "signup_tallies", metadata,
+    Column("workspace_id", Id, ForeignKey("workspaces.id"), primary_key=True, autoincrement=False),
+    Column("list_id", Id, primary_key=True, autoincrement=False),
+    Column("day", String(10), primary_key=True), Column("outcome", String(20), primary_key=True),
+    _count("n"),
+)
+
 # A whole message to one person, as it will be signed and sent; its delivery has minus its id for a contact, because one
 # person may get several of the hidden campaign that carries them.
 messages = Table(
@@ -710,9 +719,9 @@ tallies = Table(
 
 # One row a contact who was ever sent a mail that could tell of a response. An *opportunity* is a delivered mail of a
 # tracked campaign, numbered in the order of their ``delivered`` events; a *response* is one that a person (no machine)
-# opened or clicked. ``recency`` is the number of the last opportunity responded to, 0 where none: with ``opportunities``
-# and ``responses`` it is all that the model of engagement_odds needs. The counts are exact up to event_folds.cursor,
-# which runs some seconds behind; ``opens`` and ``clicks`` count mails and not repetitions.
+# opened or clicked. ``recency`` is the number of the last opportunity responded to, 0 where none; with ``responses``
+# and ``opportunities`` it is all that the model of engagement_odds needs. The counts are exact up to
+# event_folds.cursor, which runs some seconds behind; ``opens`` and ``clicks`` count mails and not repetitions.
 contact_engagement = Table(
     "contact_engagement", metadata,
     Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
@@ -794,7 +803,27 @@ inbound_messages = Table(
     Column("raw", LargeBinary, nullable=False),
     _text("state", "new"), _text("kind"), _text("outcome"),
     Column("delivery_id", Id, nullable=True),
+    Column("pickup_id", Id, nullable=True),  # the mailbox that it was collected from
     Index("ix_inbound_messages_state_id", "state", "id"),
+)
+
+# ---- mailboxes elsewhere that are collected from -------------------------------------------------------------------
+
+pickups = Table(
+    "pickups", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("protocol"), _text("host"), Column("port", Integer, nullable=False), _text("security"),
+    _text("username"), _text("secret"),  # sealed with the server's key; never shown again
+    _text("folder"), _text("afterwards"),
+    _text("position"), _count("collected"), _count("skipped"), _text("error"),
+    _at("created_at"), _at("checked_at", True), _at("paused_at", True),
+    Index("ix_pickups_workspace_id_id", "workspace_id", "id"),
+)
+
+pickup_seen = Table(
+    "pickup_seen", metadata, _workspace(),
+    # What was stored and is, or may be, still at the other side.
+    Column("pickup_id", Id, ForeignKey("pickups.id", ondelete="CASCADE"), primary_key=True),
+    Column("uid", Text, primary_key=True),
 )
 
 # ---- the API: what requests with an idempotency key were answered, for a day -----------------------------------------
@@ -808,6 +837,15 @@ api_answers = Table(
     Column("body", LargeBinary, nullable=False),
     _at("lease_until"), _at("keep_until"),
     Index("ix_api_answers_keep_until", "keep_until"),
+)
+
+# Texts with merge fields for apps' messages, filled in by the data of each.
+templates = Table(
+    "templates", metadata, _id(), _public_id(), _workspace(),
+    _text("name"), _text("subject"), _text("text"), _text("html"),
+    _at("created_at"), _at("updated_at"),
+    UniqueConstraint("workspace_id", "name"),
+    Index("ix_templates_workspace_id_id", "workspace_id", "id"),
 )
 
 # ---- upkeep ---------------------------------------------------------------------------------------------------------

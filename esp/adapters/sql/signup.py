@@ -1,8 +1,9 @@
 """Requests to come and to go in SQL: counted, recorded, asked about, applied with consent records, forgotten."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,11 +14,15 @@ from esp.adapters.sql.detach import detach
 from esp.adapters.sql.messages import queue_message
 from esp.adapters.sql.schema import (
     consents,
+    contact_changes,
+    contact_notes,
+    contact_tags,
     contacts,
     deliveries,
     lists,
     messages,
     signup_counts,
+    signup_tallies,
     signups,
     subscriptions,
     suppressions,
@@ -28,7 +33,7 @@ from esp.adapters.sql.upsert import add_to_counters, insert_for, lock_list, upse
 from esp.adapters.sql.withdrawals import readmit
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.ids import new_public_id
-from esp.model.permission import SignupAction, SignupChannel, SignupState
+from esp.model.permission import SignupAction, SignupChannel, SignupOutcome, SignupState
 from esp.ports.contacts import NewContact
 from esp.ports.signup import Count, NewMessage, Signup, SignupRequest, Standing, Witness
 
@@ -53,40 +58,80 @@ class SqlSignups(SqlSignupPages):
 
     # ---- the door
 
-    async def record(self, request: SignupRequest, counts: Sequence[Count]) -> Count | None:
+    async def record(
+        self, request: SignupRequest, counts: Sequence[Count], missed: Mapping[tuple[int, int], int] | None = None,
+    ) -> Count | None:
         async with self._database.write() as connection:
             over = await self._count(connection, counts, request.at)
-            if over is not None:
-                return over
-            said = {
-                str(list_id): await self._wording(connection, request, list_id, text)
-                for list_id, text in sorted(request.wordings.items())
-            }
-            it = signups.c
-            open_one = (await connection.execute(
-                select(signups).where(it.workspace_id == request.workspace_id, it.email_key == request.email_key,
-                                      it.action == request.action.value, it.state.in_(_OPEN))
-                .order_by(it.id).limit(1).with_for_update()
-            )).one_or_none()
-            values: dict[str, Any] = {
-                "language": request.language, "wordings": said, "list_ids": sorted(request.wordings),
-                "fields": dict(request.fields), "channel": request.channel.value, "source": request.source,
-                "ip": request.ip, "user_agent": request.user_agent, "proven": request.proven,
-                "state": SignupState.NEW.value, "expires_at": request.expires_at,
-            }
-            if open_one is None:
-                await connection.execute(insert(signups), {
-                    "public_id": new_public_id(), "workspace_id": request.workspace_id, "email": request.email,
-                    "email_key": request.email_key, "domain": request.domain, "action": request.action.value,
-                    "created_at": request.at, **values,
-                })
-                return None
-            values["wordings"] = {**open_one.wordings, **said}
-            values["list_ids"] = sorted({*open_one.list_ids, *request.wordings})
-            values["fields"] = {**open_one.fields, **request.fields}
-            values["proven"] = open_one.proven and request.proven
-            await connection.execute(update(signups).where(it.id == open_one.id).values(**values))
-            return None
+            joins = request.action is SignupAction.SUBSCRIBE
+            turned_away = Counter(missed or {})
+            if over is not None and joins:
+                turned_away.update((request.workspace_id, list_id) for list_id in request.wordings)
+            fresh = await self._record(connection, request) if over is None else ()
+            noted = {(*one, SignupOutcome.TURNED_AWAY): n for one, n in turned_away.items()}
+            noted |= {(request.workspace_id, one, SignupOutcome.REQUESTED): 1 for one in fresh if joins}
+            await self._tally(connection, noted, request.at)
+            return over
+
+    async def _record(self, connection: AsyncConnection, request: SignupRequest) -> Iterable[int]:
+        """Keep the request, or add it to an open one; the lists that were not asked for before."""
+        said = {
+            str(list_id): await self._wording(connection, request, list_id, text)
+            for list_id, text in sorted(request.wordings.items())
+        }
+        it = signups.c
+        open_one = (await connection.execute(
+            select(signups).where(it.workspace_id == request.workspace_id, it.email_key == request.email_key,
+                                  it.action == request.action.value, it.state.in_(_OPEN))
+            .order_by(it.id).limit(1).with_for_update()
+        )).one_or_none()
+        values: dict[str, Any] = {
+            "language": request.language, "wordings": said, "list_ids": sorted(request.wordings),
+            "fields": dict(request.fields), "channel": request.channel.value, "source": request.source,
+            "ip": request.ip, "user_agent": request.user_agent, "proven": request.proven,
+            "state": SignupState.NEW.value, "expires_at": request.expires_at,
+        }
+        if open_one is None:
+            await connection.execute(insert(signups), {
+                "public_id": new_public_id(), "workspace_id": request.workspace_id, "email": request.email,
+                "email_key": request.email_key, "domain": request.domain, "action": request.action.value,
+                "created_at": request.at, **values,
+            })
+            return request.wordings
+        values["wordings"] = {**open_one.wordings, **said}
+        values["list_ids"] = sorted({*open_one.list_ids, *request.wordings})
+        values["fields"] = {**open_one.fields, **request.fields}
+        values["proven"] = open_one.proven and request.proven
+        await connection.execute(update(signups).where(it.id == open_one.id).values(**values))
+        return set(request.wordings) - set(open_one.list_ids)
+
+    async def _tally(
+        self, connection: AsyncConnection, noted: Mapping[tuple[int, int, SignupOutcome], int], now: datetime,
+    ) -> None:
+        """Add to the day's figures; last in a transaction and in order, so that nobody waits in a ring."""
+        it = signup_tallies.c
+        for (workspace_id, list_id, outcome), n in sorted(noted.items()):
+            statement = insert_for(self._database.dialect, signup_tallies)
+            await connection.execute(
+                statement.values(workspace_id=workspace_id, list_id=list_id, day=_day(now), outcome=outcome.value, n=n)
+                .on_conflict_do_update(index_elements=[it.workspace_id, it.list_id, it.day, it.outcome],
+                                       set_={"n": it.n + n}))
+
+    async def _tally_of(
+        self, connection: AsyncConnection, signup: Signup, outcome: SignupOutcome, list_ids: Iterable[int],
+        now: datetime,
+    ) -> None:
+        if signup.action is SignupAction.SUBSCRIBE:
+            await self._tally(connection, {(signup.workspace_id, one, outcome): 1 for one in list_ids}, now)
+
+    async def tallies(self, workspace_id: int, list_id: int, since: date) -> Mapping[SignupOutcome, int]:
+        it = signup_tallies.c
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(it.outcome, func.sum(it.n).label("n"))
+                .where(it.workspace_id == workspace_id, it.list_id == list_id, it.day >= since.isoformat())
+                .group_by(it.outcome))
+            return {SignupOutcome(row.outcome): int(row.n) for row in rows}
 
     async def count(self, counts: Sequence[Count], now: datetime) -> bool:
         async with self._database.write() as connection:
@@ -175,6 +220,7 @@ class SqlSignups(SqlSignupPages):
             if not may_mail and signup.message_id is None:
                 await connection.execute(update(signups).where(signups.c.id == signup.id).values(
                     state=SignupState.HELD.value, reason="a mail went out today", ended_at=now))
+                await self._tally_of(connection, signup, SignupOutcome.ASKED_TODAY, signup.list_ids, now)
                 return False
             list_ids = await self._lock(connection, signup)
             contact_id = await self._person(connection, signup, row, now) if row else signup.contact_id
@@ -191,12 +237,16 @@ class SqlSignups(SqlSignupPages):
             await connection.execute(update(signups).where(signups.c.id == signup.id).values(**values))
             return may_mail
 
-    async def settle(self, signup: Signup, state: SignupState, reason: str, now: datetime) -> bool:
+    async def settle(
+        self, signup: Signup, state: SignupState, reason: str, now: datetime, outcome: SignupOutcome | None = None,
+    ) -> bool:
         async with self._database.write() as connection:
             if not await self._claim(connection, signup, (SignupState.NEW, SignupState.ASKED)):
                 return False
             await connection.execute(update(signups).where(signups.c.id == signup.id).values(
                 state=state.value, reason=reason, ended_at=now))
+            if outcome is not None:
+                await self._tally_of(connection, signup, outcome, signup.list_ids, now)
             return True
 
     async def apply(
@@ -225,6 +275,7 @@ class SqlSignups(SqlSignupPages):
                 await queue_message(connection, self._database.dialect, replace(mail, contact_id=contact_id), now)
             await connection.execute(update(signups).where(signups.c.id == signup.id).values(
                 state=state.value, contact_id=contact_id, ended_at=now))
+            await self._tally_of(connection, signup, SignupOutcome.CONFIRMED, held, now)
             return True
 
     async def _claim(self, connection: AsyncConnection, signup: Signup, states: Collection[SignupState]) -> bool:
@@ -274,14 +325,22 @@ class SqlSignups(SqlSignupPages):
                         await _testify(connection, signup, signup.contact_id, dict.fromkeys(gone, "expired"),
                                        Witness("expired", actor="server"), now)
                 await connection.execute(delete(signups).where(it.id == signup.id))
+                await self._tally_of(connection, signup, SignupOutcome.EXPIRED, signup.list_ids, now)
         return len(found)
 
     async def _forget_stranger(self, connection: AsyncConnection, signup: Signup) -> bool:
-        """Delete a contact that this request alone has made; True where it went."""
+        """Delete a contact that this request alone has made; True where it went.
+
+        Whom somebody has brought or changed meanwhile (a file, a form, the team) is known by more than a stranger's
+        typing and stays.
+        """
         of = contacts.c
+        known = [select(it.c.contact_id).where(it.c.contact_id == of.id).exists()
+                 for it in (contact_tags, contact_notes, contact_changes)]
         person = (await connection.execute(
             select(of.id).where(
                 of.id == signup.contact_id, of.workspace_id == signup.workspace_id, of.source == SOURCE,
+                of.updated_at <= of.created_at, ~or_(*known),
                 ~select(subscriptions.c.list_id).where(subscriptions.c.contact_id == of.id).exists(),
                 ~select(deliveries.c.id).where(deliveries.c.contact_id == of.id).exists(),
                 ~select(consents.c.id).where(consents.c.contact_id == of.id,
@@ -304,6 +363,10 @@ class SqlSignups(SqlSignupPages):
                 delete(signup_counts).where(signup_counts.c.key.in_(counts)))).rowcount
             gone += (await connection.execute(update(messages).where(of.id.in_(old)).values(raw=b""))).rowcount
         return int(gone)
+
+
+def _day(now: datetime) -> str:
+    return now.astimezone(UTC).date().isoformat()
 
 
 async def _states(connection: AsyncConnection, contact_id: int, list_ids: Sequence[int]) -> dict[int, str]:

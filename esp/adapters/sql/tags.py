@@ -12,6 +12,7 @@ from esp.adapters.sql.people_fields import SqlFields, append_change, check_conta
 from esp.adapters.sql.schema import contact_tags, tags
 from esp.adapters.sql.upsert import insert_for
 from esp.errors import ConflictError, InputError, NotFoundError
+from esp.model.names import HIDDEN, hides_something, is_blank
 from esp.ports.people import Tag
 
 _LAST = "\U0010ffff"
@@ -20,9 +21,11 @@ _LAST = "\U0010ffff"
 def tag_name(name: str) -> str:
     """The name as it is kept; raises InputError where it is none."""
     name = " ".join(name.replace("\0", "").split())
-    if not name or len(name) > 60 or not name.isprintable() or "," in name:
+    if is_blank(name) or len(name) > 60 or "," in name:
         raise InputError("A tag has 1 to 60 characters, without a comma.", {
             "tag": "Write 1 to 60 characters, without a comma."})
+    if hides_something(name):
+        raise InputError(HIDDEN, {"tag": HIDDEN})
     return name
 
 
