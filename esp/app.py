@@ -6,6 +6,7 @@ from esp.compose.service import ContentService
 from esp.ports.clock import Clock
 from esp.ports.coordination import Coordination
 from esp.ports.network import Resolver
+from esp.ports.pickup import MailDoors, NoMailDoors
 from esp.ports.store import Store
 from esp.ports.transfers import NoPlaces, Places
 from esp.settings import Settings
@@ -25,6 +26,7 @@ class App:
     tokens: TokenSigner
     content: ContentService = field(default_factory=ContentService)  # its processes start when first asked
     places: Places = field(default_factory=NoPlaces)
+    mailboxes: MailDoors = field(default_factory=NoMailDoors)
     shaping: Shaping = field(default_factory=lambda: parse_shaping({}))  # config/providers.toml
 
     async def close(self) -> None:

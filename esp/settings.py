@@ -125,6 +125,29 @@ class MxSettings(_Section):
     max_connections_per_peer: int = Field(20, ge=1, description="Connections at once from one address.")
 
 
+class SubmissionSettings(_Section):
+    enabled: bool = Field(True, description="Take mail from apps by SMTP (RFC 6409), with a user name and password.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    starttls: bool = Field(True, description="Listen for connections that begin in clear and turn to TLS.")
+    port: int = Field(8587, ge=0, le=65535, description="Port for STARTTLS; the standard one is 587. 0: a free one.")
+    implicit_tls: bool = Field(True, description="Listen for connections that are TLS from their first octet.")
+    tls_port: int = Field(8465, ge=0, le=65535, description="Port for that; the standard one is 465. 0: a free one.")
+    hostname: str = Field("", description="Name apps connect to, said in the greeting. Empty: delivery.hello_name.")
+    certificate: str = Field(
+        "", description="File with the certificate chain in PEM. Empty: a self-signed one is made in data_dir, which "
+        "is fine for trying things."
+    )
+    certificate_key: str = Field("", description="File with its key in PEM. Empty: it stands in the same file.")
+    max_message_bytes: int = Field(25_000_000, ge=10_000, description="Largest message that is accepted.")
+    max_connections: int = Field(1000, ge=1, description="Connections at once, all apps together.")
+    max_connections_per_peer: int = Field(200, ge=1, description="Connections at once from one address.")
+    command_timeout: Duration = Field(
+        timedelta(minutes=5), description="How long an app may wait before its next command (RFC 5321 section "
+        "4.5.3.2.7), and between two blocks of a message. Before its login it has a minute in all."
+    )
+    message_timeout: Duration = Field(timedelta(minutes=30), description="How long one message may take to come in.")
+
+
 class TrackingSettings(_Section):
     enabled: bool = Field(True, description="Count opens and clicks. Off: no mail from here has pixel or redirect.")
     fold_every: Duration = Field(
@@ -143,6 +166,10 @@ class RetentionSettings(_Section):
     inbound_mail: Duration = Field(timedelta(days=30), description="How long judged bounces and complaints are kept.")
     import_files: Duration = Field(timedelta(days=7), description="How long files that were imported are kept.")
     digest_items: Duration = Field(timedelta(days=60), description="How long it is known what stood in whose digest.")
+    preference_links: Duration = Field(
+        timedelta(days=90), description="How long a mail's link opens its reader's own page, which mails get forwarded "
+        "with; then the page sends a new link to the reader. The link to unsubscribe works for ever."
+    )
 
 
 class SignupSettings(_Section):
@@ -180,6 +207,15 @@ class TransferSettings(_Section):
     timeout: Duration = Field(timedelta(minutes=30), description="The most time one fetch, upload or query may take.")
 
 
+class MailboxSettings(_Section):
+    allow_private_addresses: bool = Field(
+        False, description="Collect from mailboxes on loopback and private networks; only where all users are trusted."
+    )
+    max_message_bytes: int = Field(
+        10_000_000, ge=10_000, description="Largest message that is collected; larger ones stay where they are."
+    )
+
+
 class LogSettings(_Section):
     level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
     format: str = Field("text", pattern="^(text|json)$", description="text for people, json for machines.")
@@ -197,10 +233,12 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     delivery: DeliverySettings = DeliverySettings()
     mx: MxSettings = MxSettings()
+    submission: SubmissionSettings = SubmissionSettings()
     tracking: TrackingSettings = TrackingSettings()
     retention: RetentionSettings = RetentionSettings()
     signup: SignupSettings = SignupSettings()
     transfers: TransferSettings = TransferSettings()
+    mailboxes: MailboxSettings = MailboxSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Final
 
 from esp.adapters.journal import FileJournal
 from esp.adapters.local.coordination import LocalCoordination
+from esp.adapters.mailbox import OutsideMailboxes
 from esp.adapters.places import Bounds, OutsidePlaces
 from esp.adapters.redis.coordination import RedisCoordination
 from esp.adapters.resolver import DnsResolver
@@ -56,7 +57,7 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
     return App(
         settings=settings, clock=clock, store=store, coordination=coordination or _coordination(settings, clock),
         resolver=DnsResolver(delivery.nameservers), tokens=load_tokens(settings.server.data_dir / "secret.key"),
-        places=outside_places(settings),
+        places=outside_places(settings), mailboxes=outside_mailboxes(settings),
         shaping=load_shaping(delivery.provider_connections, delivery.provider_rate),
     )
 
@@ -77,6 +78,11 @@ def outside_places(settings: Settings) -> OutsidePlaces:
     """Where imports come from and exports go, within the bounds of the configuration."""
     it = settings.transfers
     return OutsidePlaces(Bounds(it.folder, it.allow_private_addresses, it.max_octets, it.timeout))
+
+
+def outside_mailboxes(settings: Settings) -> OutsideMailboxes:
+    """How to collect from mailboxes elsewhere, within the bounds of the configuration."""
+    return OutsideMailboxes(settings.mailboxes.allow_private_addresses, settings.mailboxes.max_message_bytes)
 
 
 def _make_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from esp.adapters.sql.database import Database
 from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.ledger import SqlLedger
 from esp.adapters.sql.mailroom import SqlMailroom
+from esp.adapters.sql.pickup import SqlPickups
 from esp.adapters.sql.schema import inbound_messages, suppressions
 from esp.adapters.sql.signup import SqlSignups
 from esp.adapters.sql.suppressions import SqlSuppressions
@@ -36,6 +37,7 @@ class PartOfStore:
     signups: SqlSignups
     contacts: SqlContacts
     suppressions: SqlSuppressions
+    pickups: SqlPickups
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ async def open_house(database: Database, **mx: Any) -> AsyncIterator[House]:
     """Three people at ``warung.example`` in a running campaign of toko.example."""
     sending = await seed(database, [f"orang{number}@warung.example" for number in range(3)], now=datetime.now(UTC))
     store = PartOfStore(SqlMailroom(database), SqlLedger(database), SqlEngagement(database), SqlSignups(database),
-                        SqlContacts(database), SqlSuppressions(database))
+                        SqlContacts(database), SqlSuppressions(database), SqlPickups(database))
     settings: Settings = load(mx={"port": 0, **mx})
     nothing = cast(Any, None)
     clock = SystemClock()

@@ -34,6 +34,7 @@ from esp.flows import (
     hygiene,
     imports,
     mailroom,
+    pickup,
     segments,
     signup,
     transfers,
@@ -97,6 +98,7 @@ async def serve(
                 tasks.create_task(tracking_jobs.keep_folding(app, stop))
             if Role.SCHEDULER in roles:
                 tasks.create_task(scheduler.run(app, _jobs(app, reader), stop))
+                tasks.create_task(pickup.keep_collecting(app, stop))
             if Role.WORKER in roles and app.settings.server.workers:
                 tasks.create_task((pool or WorkerPool(app)).run(stop))
             if ready:
@@ -121,7 +123,7 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("make hygiene reports", 2.0, hygiene.run_hygiene, wakes=hygiene.WAKES),
         Job("index segments' fields", 60.0, segments.index_fields, wakes=segments.WAKES),
         Job("make digests", 30.0, digest.make_due),
-        Job("walk digests", 2.0, digest.walk_digests, wakes="digests"),
+        Job("walk digests", 2.0, walk.walk_digests, wakes="digests"),
         Job("forget digests", 3600.0, digest.forget_old),
         Job("forget what is old", 3600.0, erasure.forget_old),
         Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
@@ -129,6 +131,7 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("answer sign-ups", 1.0, signup.answer_new, wakes=signup.WAKES),
         Job("expire unconfirmed sign-ups", 600.0, signup.expire_old),
         Job("forget sign-ups that are over", 600.0, signup.forget_old),
+        Job("forget the api's answers", 600.0, idempotency.forget_old),
         Job("forget expired sessions", 3600.0, accounts.forget_expired),
     ]
 
@@ -142,6 +145,7 @@ class _Web:
     async def __aenter__(self) -> None:
         root = admin.build(self._app)
         root.add_routes(health.routes(self._app))
+        api.mount(self._app, root)
         build_edge(self._app).mount(root)
         self._runner = web.AppRunner(root, access_log=None, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()

@@ -4,7 +4,9 @@ Only a token of ours ties a message to a delivery, and only a report by it chang
 a message is a stranger's word (a forged bounce must not silence a subscriber).
 """
 
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import Final
 
 import structlog
@@ -43,6 +45,22 @@ _PAST: Final = 50
 _COMPLAINTS: Final = frozenset(("abuse", "fraud", "virus", "other", "opt-out", "opt-out-list", ""))
 
 
+class Proof(StrEnum):
+    """Where the token stood that ties a message to a delivery."""
+
+    ENVELOPE = "envelope"  # in the address that it came to
+    RETURNED = "returned"  # in the header of the mail that came back
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as read: to which of our addresses it came, what proves whose it is, and what it is."""
+
+    mailbox: Mailbox
+    proof: Proof
+    found: Recognition
+
+
 async def process_new(app: App, reader: Reader) -> bool:
     """Judge some messages that the MX kept; True where more may wait. A crash in between changes nothing twice.
 
@@ -76,24 +94,44 @@ async def forget_old(app: App) -> bool:
 
 
 async def _process(app: App, reader: Reader, message: InboundMessage) -> Filed:
-    to = addressed(app.tokens, message.recipients)
-    commanded = await commands.addressed_list(app, message.recipients) if to.claims is None else None
+    recipients, found = message.recipients, None
+    if message.pickup_id is not None:
+        # It has no envelope: whose it is stands in its header, where our tokens prove as much as in an envelope.
+        found = await reader.recognise(message.raw, Mailbox.ELSEWHERE, False)
+        recipients = found.addressees
+    to = addressed(app.tokens, recipients)
+    commanded = await commands.addressed_list(app, recipients) if to.claims is None else None
     mailbox = Mailbox.COMMAND if commanded is not None else to.mailbox
-    found = await reader.recognise(message.raw, mailbox, not message.mail_from)
+    if found is None or mailbox is not Mailbox.POSTMASTER:
+        found = await reader.recognise(message.raw, mailbox, not message.mail_from)
+    if message.workspace_id is not None and _is_foreign(message.workspace_id, to.claims, commanded):
+        return Filed(message.id, found.kind, Outcome.UNTRUSTED)
     if found.kind is InboundKind.COMMAND and commanded is not None:
         outcome = await commands.command(app, commanded, found)
         return Filed(message.id, found.kind, outcome, commanded.one.workspace_id)
     if to.mailbox is Mailbox.CONFIRM and to.claims is not None:
         outcome = await commands.confirm(app, to.claims, found)
         return Filed(message.id, found.kind, outcome, to.claims.workspace_id)
-    claims = to.claims
-    if found.kind is InboundKind.COMPLAINT and claims is None and found.complaint is not None:
-        claims = addressed(app.tokens, found.complaint.evidence).claims
+    claims, proof = to.claims, Proof.ENVELOPE
+    # At our own door a bounce that comes to no valid return path is a forger's; a mailbox elsewhere has no return path.
+    if claims is None and (found.kind is InboundKind.COMPLAINT
+                           or (found.kind is InboundKind.BOUNCE and message.pickup_id is not None)):
+        told = found.complaint.evidence if found.complaint is not None else found.evidence
+        claims, proof = addressed(app.tokens, told).claims, Proof.RETURNED
+        if message.workspace_id is not None and _is_foreign(message.workspace_id, claims, None):
+            claims = None
     delivery = await _delivery(app, claims)
     if delivery is None:
         return Filed(message.id, found.kind, Outcome.UNTRUSTED if found.kind in _CLAIMS else Outcome.FILED)
-    outcome = await _apply(app, message, to.mailbox, found, delivery)
+    outcome = await _apply(app, message, Received(to.mailbox, proof, found), delivery)
     return Filed(message.id, found.kind, outcome, delivery.workspace_id, delivery.id)
+
+
+def _is_foreign(workspace_id: int, claims: Claims | None, commanded: commands.Commanded | None) -> bool:
+    """Whether what a workspace's mailbox brought speaks of another's people: a mailbox is its owner's word alone."""
+    if claims is not None:
+        return claims.workspace_id != workspace_id
+    return commanded is not None and commanded.one.workspace_id != workspace_id
 
 
 async def _delivery(app: App, claims: Claims | None) -> ReportedDelivery | None:
@@ -102,9 +140,8 @@ async def _delivery(app: App, claims: Claims | None) -> ReportedDelivery | None:
     return await app.store.mailroom.delivery(claims.workspace_id, claims.campaign_id, claims.delivery_id)
 
 
-async def _apply(
-    app: App, message: InboundMessage, mailbox: Mailbox, found: Recognition, delivery: ReportedDelivery
-) -> Outcome:
+async def _apply(app: App, message: InboundMessage, it: Received, delivery: ReportedDelivery) -> Outcome:
+    found = it.found
     match found.kind:
         case InboundKind.UNSUBSCRIBE:  # works for as long as somebody has the mail, so it is never too old
             changed = await app.store.engagement.unsubscribe(Withdrawal(
@@ -113,20 +150,21 @@ async def _apply(
             return Outcome.APPLIED if changed else Outcome.UNCHANGED
         case InboundKind.BOUNCE | InboundKind.COMPLAINT if message.received_at - delivery.created_at > OLDEST:
             return Outcome.TOO_OLD
-        case InboundKind.BOUNCE if mailbox is Mailbox.RETURN_PATH:
-            return await _bounce(app, message, found, delivery)
+        case InboundKind.BOUNCE if it.mailbox is Mailbox.RETURN_PATH or it.proof is Proof.RETURNED:
+            return await _bounce(app, message, it, delivery)
         case InboundKind.COMPLAINT if found.complaint is not None:
             return await _complain(app, message, found.complaint, delivery)
         case _:
             return Outcome.FILED
 
 
-async def _bounce(
-    app: App, message: InboundMessage, found: Recognition, delivery: ReportedDelivery
-) -> Outcome:
+async def _bounce(app: App, message: InboundMessage, it: Received, delivery: ReportedDelivery) -> Outcome:
+    found = it.found
     judged = (
         (report, judge_report(report.status, report.action, report.diagnostic, report.prose))
         for report in found.reports
+        # The mail that came back may have been forwarded by its reader, and bounced there: not this person's address.
+        if it.proof is Proof.ENVELOPE or report.recipient.casefold() == delivery.email_key.casefold()
     )
     final = next(((report, verdict) for report, verdict in judged if _is_final(report, verdict)), None)
     # Without a final word it is a delay, a success, or nothing that a machine can read; without an arrow in the table

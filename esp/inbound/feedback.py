@@ -118,6 +118,11 @@ def _json_evidence(data: dict[str, Any]) -> Iterator[str]:
             yield from _TOKENS.findall(str(field.get("value", "")))[:4]
 
 
+def evidence(message: ReadMessage) -> tuple[str, ...]:
+    """Addresses in the header of the mail that came back, one of which may carry a token of ours."""
+    return tuple(dict.fromkeys(_evidence({}, message.original)))
+
+
 def _evidence(report: Fields, original: Fields) -> Iterator[str]:
     # Whoever has the mail has its token, so where the token stands does not matter; that it verifies does.
     for value in (report.get("original-mail-from", ""), *(original.get(name, "") for name in _EVIDENCE)):

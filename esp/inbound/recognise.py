@@ -17,6 +17,8 @@ from esp.ports.mailroom import InboundKind
 _MACHINES: Final = re.compile(r"^(?:owner-.*|.*-request|.*-owner|mailer-daemon|postmaster|no-?reply.*)@", re.IGNORECASE)
 _DAEMONS: Final = re.compile(r"(?:mailer-daemon|postmaster|mail-daemon|mdaemon)@", re.IGNORECASE)
 _SUCCESSES: Final = frozenset(("delivered", "relayed", "expanded"))
+_ID: Final = re.compile(r"<([^<>\s]{3,250})>")
+_HEADER: Final = 8000  # characters of a header field that are looked at
 _PROSE: Final = 1500  # characters of text around a recipient that go with its report
 
 
@@ -28,6 +30,12 @@ class Mailbox(StrEnum):
     CONFIRM = "confirm"
     COMMAND = "command"
     POSTMASTER = "postmaster"
+    ELSEWHERE = "elsewhere"  # not one of ours: collected from a mailbox of the marketer's
+
+
+# Where the systems on the way to a mailbox write for whom a mail was, the surest first.
+_ADDRESSEES: Final = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "to", "cc")
+_MOST_ADDRESSEES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,9 @@ class Recognition:
     subject: str = ""
     message_id: str = ""
     label: str = ""  # the finer word for its kind, as ``merpati classify`` prints it
+    addressees: tuple[str, ...] = ()  # as its header names them
+    evidence: tuple[str, ...] = ()  # addresses in the header of the mail that came back
+    refers: tuple[str, ...] = ()  # Message-IDs that it answers or that came back, without brackets
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +69,17 @@ def _is_bulk(incoming: Incoming) -> bool:
         return False
     fields = incoming.message.fields
     return (
-        incoming.null_sender or "list-id" in fields or "list-unsubscribe" in fields or "x-loop" in fields
+        _has_null_sender(incoming) or "list-id" in fields or "list-unsubscribe" in fields or "x-loop" in fields
         or fields.get("precedence", "").lower() in ("bulk", "list", "junk")
         or bool(_MACHINES.search(_sender(incoming.message)))
     )
+
+
+def _has_null_sender(incoming: Incoming) -> bool:
+    """As the envelope said, or what the last system on the way noted of it (RFC 5321 section 4.4)."""
+    if incoming.mailbox is Mailbox.ELSEWHERE:
+        return incoming.message.fields.get("return-path", "").strip() == "<>"
+    return incoming.null_sender
 
 
 def _sender(message: ReadMessage) -> str:
@@ -71,7 +89,7 @@ def _sender(message: ReadMessage) -> str:
 
 
 def _is_from_daemon(incoming: Incoming) -> bool:
-    return incoming.null_sender and bool(_DAEMONS.search(incoming.message.fields.get("from", "")))
+    return _has_null_sender(incoming) and bool(_DAEMONS.search(incoming.message.fields.get("from", "")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,5 +258,16 @@ def recognise(incoming: Incoming) -> Recognition:
         found = rule.find(incoming)
         if found is not None:
             return Recognition(rule.kind, rule.name, found.reports, found.complaint, _sender(message), message.subject,
-                               message.fields.get("message-id", ""), rule.label)
-    return Recognition(InboundKind.OTHER, "", label="other")
+                               message.fields.get("message-id", ""), rule.label, *_about(message))
+    about = _about(message)
+    return Recognition(InboundKind.OTHER, "", (), None, _sender(message), message.subject,
+                       message.fields.get("message-id", ""), "other", *about)
+
+
+def _about(message: ReadMessage) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """For whom the message is, and what in it may tell which mail of ours it is about."""
+    named = getaddresses([message.fields[name][:_HEADER] for name in _ADDRESSEES if name in message.fields])
+    addressees = tuple(dict.fromkeys(address for _, address in named if "@" in address))[:_MOST_ADDRESSEES]
+    ids = " ".join((message.original.get("message-id", ""), message.fields.get("in-reply-to", ""),
+                    message.fields.get("references", "")))
+    return addressees, feedback.evidence(message), tuple(dict.fromkeys(_ID.findall(ids[:_HEADER])))[:_MOST_ADDRESSEES]

@@ -76,6 +76,7 @@ def _from_json(answer: dict[str, Any]) -> Recognition:
         InboundKind(answer["kind"]), answer["rule"], tuple(RecipientReport(**report) for report in answer["reports"]),
         Complaint(said["type"], tuple(said["evidence"]), tuple(said["recipients"])) if said else None,
         answer["sender"], answer["subject"], answer["message_id"], answer["label"],
+        tuple(answer["addressees"]), tuple(answer["evidence"]), tuple(answer["refers"]),
     )
 
 

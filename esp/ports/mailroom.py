@@ -38,13 +38,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewInbound:
-    """A message as received; ``recipients`` are the accepted RCPT addresses, ``raw`` the octets of DATA."""
+    """A message as received; ``recipients`` are the accepted RCPT addresses, ``raw`` the octets of DATA.
+
+    One that was collected from a mailbox has no envelope, but that mailbox and its workspace.
+    """
 
     received_at: datetime
     peer: str
     mail_from: str
     recipients: tuple[str, ...]
     raw: bytes
+    workspace_id: int | None = None
+    pickup_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class InboundMessage:
     mail_from: str
     recipients: tuple[str, ...]
     raw: bytes
+    workspace_id: int | None = None  # known from the start where it was collected from a workspace's mailbox
+    pickup_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

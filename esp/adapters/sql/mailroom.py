@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
@@ -39,9 +39,20 @@ _FILE: Final = (
     .where(inbound_messages.c.id == bindparam("message"), inbound_messages.c.state == "new")
     .values(
         state="filed", kind=bindparam("what"), outcome=bindparam("result"),
-        workspace_id=bindparam("workspace"), delivery_id=bindparam("delivery"),
+        # What was collected from a workspace's mailbox stays that workspace's, whatever it is about.
+        workspace_id=func.coalesce(inbound_messages.c.workspace_id, bindparam("workspace")),
+        delivery_id=bindparam("delivery"),
     )
 )
+
+
+def columns_of(message: NewInbound) -> dict[str, Any]:
+    """The row of a message that has just come in."""
+    return {
+        "received_at": message.received_at, "peer": message.peer, "mail_from": message.mail_from,
+        "rcpt_to": _SEPARATOR.join(message.recipients), "raw": message.raw, "workspace_id": message.workspace_id,
+        "pickup_id": message.pickup_id,
+    }
 
 
 class SqlMailroom:
@@ -54,10 +65,7 @@ class SqlMailroom:
         """Store a message durably and return its id."""
         async with self._database.write() as connection:
             result = await connection.execute(
-                insert(inbound_messages).values(
-                    received_at=message.received_at, peer=message.peer, mail_from=message.mail_from,
-                    rcpt_to=_SEPARATOR.join(message.recipients), raw=message.raw,
-                ).returning(inbound_messages.c.id)
+                insert(inbound_messages).values(columns_of(message)).returning(inbound_messages.c.id)
             )
             return int(result.scalar_one())
 
@@ -71,7 +79,8 @@ class SqlMailroom:
             rows = (await connection.execute(query)).all()
         return tuple(
             InboundMessage(
-                row.id, row.received_at, row.peer, row.mail_from, tuple(row.rcpt_to.split(_SEPARATOR)), row.raw
+                row.id, row.received_at, row.peer, row.mail_from, tuple(row.rcpt_to.split(_SEPARATOR)), row.raw,
+                row.workspace_id, row.pickup_id,
             )
             for row in rows
         )
