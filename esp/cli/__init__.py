@@ -9,10 +9,13 @@ from esp.cli import (
     campaign,
     classify,
     contacts,
+    credential,
     demo,
     domain,
+    engagement,
     hygiene,
     lists,
+    mailbox,
     operate,
     people,
     segment,
@@ -31,6 +34,7 @@ app = typer.Typer(
 app.command("serve")(serve.command)
 app.command("demo")(demo.command)
 app.command("classify")(classify.command)
+app.command("inbound")(mailbox.inbound)
 app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
 bench.app.command("audience")(bench_audience.command)
@@ -38,12 +42,15 @@ bench.app.command("decay")(bench_science.decay)
 bench.app.command("experiments")(bench_science.experiments)
 app.add_typer(user.app, name="user")
 app.add_typer(domain.app, name="domain")
+app.add_typer(credential.app, name="credential")
 app.add_typer(lists.app, name="list")
 people.join(contacts.app)
 app.add_typer(contacts.app, name="contacts")
+app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(suppression.app, name="suppression")
 app.command("hygiene")(hygiene.command)
 app.add_typer(segment.app, name="segment")
+app.add_typer(engagement.app, name="engagement")
 app.add_typer(campaign.app, name="campaign")
 app.command("import")(contacts.import_file)
 app.command("send")(campaign.send)

@@ -21,8 +21,11 @@ from esp import wiring
 from esp.app import App
 from esp.cli.shared import ConfigOption, out, run
 from esp.entry import health, scheduler
+from esp.entry.api import all as api
+from esp.entry.api import idempotency
 from esp.entry.mx import Mx
 from esp.entry.scheduler import Job
+from esp.entry.submission import SubmissionDoor
 from esp.entry.workers import WorkerPool
 from esp.errors import DependencyError
 from esp.flows import (
@@ -40,6 +43,9 @@ from esp.flows import (
     transfers,
     walk,
 )
+from esp.flows.accounts import Passwords
+from esp.flows.credentials import Keyring
+from esp.flows.relay import Relay
 from esp.inbound.service import Reader
 from esp.settings import Settings, load
 from tracking import jobs as tracking_jobs
@@ -55,6 +61,7 @@ class Role(StrEnum):
 
     WEB = "web"
     MX = "mx"
+    SUBMISSION = "submission"
     WORKER = "worker"
     SCHEDULER = "scheduler"
 
@@ -62,15 +69,15 @@ class Role(StrEnum):
 def with_real_ports(settings: Settings) -> Settings:
     """``settings`` with free ports where they say 0, so that links name the port that is really listened on."""
     changes: dict[str, Any] = {}
-    for section, host, port in (("server", settings.server.host, settings.server.port),
-                                ("mx", settings.mx.host, settings.mx.port)):
-        if port == 0:
+    for section, key in (("server", "port"), ("mx", "port"), ("submission", "port"), ("submission", "tls_port")):
+        it = changes.get(section, getattr(settings, section))
+        if getattr(it, key) == 0:
             with socket.socket() as probe:
                 try:
-                    probe.bind((host, 0))
+                    probe.bind((it.host, 0))
                 except OSError as error:
-                    raise _no_listening(host, port, error) from error
-                changes[section] = getattr(settings, section).model_copy(update={"port": probe.getsockname()[1]})
+                    raise _no_listening(it.host, 0, error) from error
+                changes[section] = it.model_copy(update={key: probe.getsockname()[1]})
     return settings.model_copy(update=changes)
 
 
@@ -90,6 +97,8 @@ async def serve(
             mx = Mx(app)
             await _listening(mx.start(), app.settings.mx.host, app.settings.mx.port)
             stack.push_async_callback(mx.close)
+        if Role.SUBMISSION in roles and app.settings.submission.enabled:
+            await stack.enter_async_context(_Submission(app))
         reader = Reader()
         stack.push_async_callback(reader.close)
         async with asyncio.TaskGroup() as tasks:
@@ -156,6 +165,24 @@ class _Web:
         await self._runner.cleanup()
 
 
+class _Submission:
+    """The door for apps by SMTP."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __aenter__(self) -> None:
+        app, passwords = self._app, Passwords()
+        self._relay = Relay(app)
+        self._door = SubmissionDoor(app, self._relay, Keyring(app, passwords), passwords)
+        it = app.settings.submission
+        await _listening(self._door.start(), it.host, it.port)
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._door.close()
+        await self._relay.close()
+
+
 async def _listening(start: Any, host: str, port: int) -> None:
     try:
         await start
@@ -167,7 +194,7 @@ def _no_listening(host: str, port: int, error: OSError) -> DependencyError:
     if error.errno == errno.EADDRINUSE:
         return DependencyError(
             f"Port {port} on {host} is in use. Stop what runs there, perhaps another Merpati, or choose another port "
-            "with server.port or mx.port (MERPATI_SERVER__PORT, MERPATI_MX__PORT).")
+            "with server.port, mx.port, submission.port or submission.tls_port (MERPATI_SERVER__PORT and so on).")
     if error.errno == errno.EACCES:
         return DependencyError(f"This user may not listen on port {port} of {host}. Choose a port above 1023.")
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from esp.adapters.sql.among import among
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.ledger import add_tallies, append_events, chunked
+from esp.adapters.sql.listening import mark_stale
 from esp.adapters.sql.schema import (
     campaigns,
     contact_preferences,
@@ -270,6 +271,7 @@ class SqlEngagement:
                     .values({mark: bindparam(f"new_{mark}") for mark in _MARKS}), marks,
                 )
                 await add_tallies(connection, self._database.dialect, change)
+                await mark_stale(connection, sorted({standings[id].contact_id for id in whole}))
         return len(whole) == len(ids)
 
 

@@ -7,11 +7,13 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.listening import mark_stale
 from esp.adapters.sql.people_fields import append_change
 from esp.adapters.sql.schema import (
     bulk_changes,
     consents,
     contact_changes,
+    contact_engagement,
     contact_notes,
     contact_preferences,
     contact_redirects,
@@ -60,6 +62,7 @@ async def merge_contacts(
     await _merge_suppressions(connection, workspace_id, kept.email_key, gone.email_key, now)
     await _merge_preferences(connection, stays, goes)
     await _move(connection, dialect, workspace_id, stays, goes)
+    await _listen_anew(connection, dialect, workspace_id, stays)
     await connection.execute(delete(contacts).where(contacts.c.id == goes))
     first, last = (merge.standard.get(name, getattr(kept, name)) for name in ("first_name", "last_name"))
     standard = {name: merge.standard.get(name, getattr(kept, name)) for name in STANDARD_FIELDS}
@@ -191,6 +194,14 @@ async def _move(connection: AsyncConnection, dialect: str, workspace_id: int, ke
             [{"workspace_id": workspace_id, "tag_id": tag_id, "contact_id": kept} for tag_id in tag_ids])
     await connection.execute(delete(contact_tags).where(contact_tags.c.contact_id == gone))
     await connection.execute(delete(hygiene_findings).where(hygiene_findings.c.contact_id == gone))
+
+
+async def _listen_anew(connection: AsyncConnection, dialect: str, workspace_id: int, stays: int) -> None:
+    """What both heard and answered is one history now; the fold counts it from the events of both."""
+    await connection.execute(
+        insert_for(dialect, contact_engagement).values(workspace_id=workspace_id, contact_id=stays)
+        .on_conflict_do_nothing())
+    await mark_stale(connection, [stays])
 
 
 async def _move_free(

@@ -1,4 +1,4 @@
-"""What is known of a contact as a listener: counts folded from events, what the model says, levels and their history."""
+"""What is known of a contact as a listener: counts folded from events, what a model says of them, levels, history."""
 
 import sqlalchemy as sa
 from alembic import op
