@@ -1,16 +1,12 @@
 """The jobs that make digests: whose time has come, gathered once a period, its readers written like an audience."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from esp.app import App
-from esp.errors import ConflictError
 from esp.flows.digest_mail import freeze_digest, zone
-from esp.flows.providers import providers_of
-from esp.flows.walk import CHUNK, plan_chunk
 from esp.model.preference import Cadence
-from esp.ports.campaigns import AudienceChunk, Campaign, FrozenVariant
+from esp.ports.campaigns import Campaign, FrozenVariant
 from esp.ports.digests import Waiting
 
 HOUR: Final = time(7)  # in the workspace's time zone: before most people read their mail
@@ -52,35 +48,6 @@ async def _make(app: App, place: Waiting, cadence: Cadence, period: str, begun: 
     compiled = freeze_digest(cadence, workspace.name, workspace.postal_address, name)
     return await app.store.digests.make(
         place.workspace_id, cadence, period, begun, name, FrozenVariant(0, compiled), app.clock.now())
-
-
-async def walk_digests(app: App) -> bool:
-    """Write the deliveries of the next readers of every digest; True where more waits. It writes nobody twice."""
-    more = False
-    for digest in await app.store.digests.walking():
-        more |= await _walk_step(app, digest)
-    return more
-
-
-async def _walk_step(app: App, digest: Campaign) -> bool:
-    store = app.store
-    most = app.settings.delivery.audience_backlog
-    if await store.campaigns.backlog(digest, most) >= most:
-        return False
-    page = await store.digests.next_members(digest, app.clock.now(), CHUNK)
-    chunk = AudienceChunk(digest.walk_cursor, digest.walk_until, True)
-    if page.members:
-        variants = (await store.campaigns.get(digest.workspace_id, digest.id)).variants
-        providers = await providers_of(app, {member.domain for member in page.members if member.reason is None})
-        chunk = plan_chunk(digest, page.members, variants, providers, app.settings.delivery.batch_size)
-    if page.until is not None:
-        chunk = replace(chunk, walk_to=page.until, done=False)
-    try:
-        await store.campaigns.write_chunk(digest, chunk, app.clock.now())
-    except ConflictError:
-        return False
-    await app.coordination.wake("outbox")
-    return not chunk.done
 
 
 async def forget_old(app: App) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from esp.app import App
@@ -22,11 +22,19 @@ async def providers_of(app: App, domains: Iterable[str]) -> dict[str, str]:
     wanted = sorted(set(domains))
     if app.settings.delivery.smart_host:
         return {domain: app.shaping.provider_of(domain) for domain in wanted}
-    now = app.clock.now()
-    known = await app.store.campaigns.providers(wanted, now - _FRESH)
+    known = await app.store.campaigns.providers(wanted, fresh_after(app))
     missing = [domain for domain in wanted if domain not in known]
-    if not missing:
-        return known
+    return known | await learn_providers(app, missing) if missing else known
+
+
+def fresh_after(app: App) -> datetime:
+    """What was resolved after this moment still counts."""
+    return app.clock.now() - _FRESH
+
+
+async def learn_providers(app: App, domains: Iterable[str]) -> dict[str, str]:
+    """The provider of each domain, asked of DNS whatever is remembered, and remembered."""
+    missing, now = sorted(set(domains)), app.clock.now()
     gate = asyncio.Semaphore(_AT_ONCE)
     found = dict(zip(missing, await asyncio.gather(*(_ask(app, domain, gate) for domain in missing)), strict=True))
     answered = {domain: provider for domain, provider in found.items() if provider is not None}
@@ -36,7 +44,7 @@ async def providers_of(app: App, domains: Iterable[str]) -> dict[str, str]:
     if failed:
         # Remembered for an hour only, so that a dead name server holds up one chunk and not every one.
         await app.store.campaigns.remember_providers(failed, now - _FRESH + _FRESH_FAILURE)
-    return known | answered | failed
+    return answered | failed
 
 
 async def _ask(app: App, domain: str, gate: asyncio.Semaphore) -> str | None:

@@ -1,17 +1,20 @@
 """The jobs that carry campaigns from their start to their end: start what is due, walk the audience, finish, cancel."""
 
+from functools import partial
+from typing import Final
+
 import structlog
 
 from esp.app import App
 from esp.audience.batches import plan_batches
-from esp.audience.split import cell
 from esp.errors import ConflictError, MerpatiError
 from esp.flows.campaigns import start
-from esp.flows.providers import providers_of
+from esp.flows.providers import fresh_after, learn_providers
 from esp.model.campaign import CampaignAction
-from esp.ports.campaigns import AudienceChunk, AudienceMember, Campaign, NewDelivery, Variant
+from esp.ports.campaigns import Campaign, Gathering
 
-CHUNK = 4000  # people a step: a transaction of some tenths of a second, and batches enough for every worker
+CHUNK: Final = 10_000  # people a step: a transaction of some tenths of a second, and batches enough for every worker
+FIRST: Final = 2_000  # and of the first step, so that the first mail leaves at once
 
 _log = structlog.get_logger()
 
@@ -41,51 +44,48 @@ async def walk_some(app: App) -> bool:
     """One step of the walk of every sending campaign that has not enough written ahead; True where more can be done."""
     more = False
     for campaign in await app.store.campaigns.walking():
-        most = app.settings.delivery.audience_backlog
-        if await app.store.campaigns.backlog(campaign, most) < most:
+        if not await _enough_ahead(app, campaign):
             more |= await walk_step(app, campaign)
     return more
 
 
-async def walk_step(app: App, campaign: Campaign, limit: int = CHUNK) -> bool:
+async def walk_digests(app: App) -> bool:
+    """Write the deliveries of the next readers of every digest; True where more waits. It writes nobody twice."""
+    more = False
+    for digest in await app.store.digests.walking():
+        if not await _enough_ahead(app, digest):
+            more |= await walk_step(app, digest)
+    return more
+
+
+async def _enough_ahead(app: App, campaign: Campaign) -> bool:
+    most = app.settings.delivery.audience_backlog
+    return await app.store.campaigns.backlog(campaign, most) >= most
+
+
+async def walk_step(app: App, campaign: Campaign, limit: int | None = None) -> bool:
     """Write the deliveries of the next ``limit`` people; False at the end, or where somebody else went on with it.
 
     A repeated step writes nobody twice: the cursor moves in the same transaction, and a contact is in a campaign once.
     """
-    store = app.store.campaigns
-    page = await store.next_members(campaign, app.clock.now(), limit)
-    members = page.members
-    chunk = AudienceChunk(campaign.walk_cursor, campaign.walk_until, True)
-    if members:
-        variants = (await store.get(campaign.workspace_id, campaign.id)).variants
-        providers = await providers_of(app, {member.domain for member in members if member.reason is None})
-        chunk = plan_chunk(campaign, members, variants, providers, app.settings.delivery.batch_size)
-    if page.until is not None:
-        chunk = AudienceChunk(campaign.walk_cursor, page.until, False, chunk.deliveries, chunk.batches)
+    store, settings = app.store.campaigns, app.settings.delivery
+    if limit is None:
+        limit = CHUNK if campaign.walk_cursor else FIRST
+    step = await store.next_step(campaign, limit)
+    gathering = Gathering(
+        partial(plan_batches, size=settings.batch_size), fresh_after(app),
+        app.shaping.provider_of if settings.smart_host else None)
     try:
-        await store.write_chunk(campaign, chunk, app.clock.now())
+        unknown = await store.write_step(campaign, step, gathering, app.clock.now())
+        if unknown:
+            # Asked outside the transaction, which is tried again; of late comers' domains by the next step.
+            await learn_providers(app, unknown)
+            if await store.write_step(campaign, step, gathering, app.clock.now()):
+                return True
     except ConflictError:
         return False
     await app.coordination.wake("outbox")
-    return not chunk.done
-
-
-def plan_chunk(
-    campaign: Campaign, members: tuple[AudienceMember, ...], variants: tuple[Variant, ...], providers: dict[str, str],
-    batch_size: int,
-) -> AudienceChunk:
-    """The last chunk of a walk over ``members``: a variant for each person, batches for those who will get it."""
-    weights = [variant.edit.weight for variant in variants]
-    batches, places = plan_batches([providers[it.domain] for it in members if it.reason is None], batch_size)
-    place = iter(places)
-    deliveries = [
-        NewDelivery(
-            it.contact_id, variants[cell(campaign.id, it.contact_id, weights)].id, it.address, it.domain,
-            providers.get(it.domain, ""), it.reason, next(place) if it.reason is None else None,
-        )
-        for it in members
-    ]
-    return AudienceChunk(campaign.walk_cursor, campaign.walk_until, True, deliveries, batches)
+    return not step.done
 
 
 async def finish_done(app: App) -> bool:

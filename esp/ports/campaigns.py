@@ -1,6 +1,6 @@
 """Campaigns as they are kept: drafts, what is frozen, the walk over the audience, and the figures about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -155,41 +155,41 @@ class AudienceMember:
 
 
 @dataclass(frozen=True, slots=True)
-class NewDelivery:
-    """A delivery to be written; ``batch`` is the index into the batches of the same chunk, None for the excluded."""
-
-    contact_id: int
-    variant_id: int
-    address: str
-    domain: str
-    provider: str
-    reason: ExclusionReason | None
-    batch: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class NewBatch:
     provider: str
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class AudiencePage:
-    """The next people of a walk, up to and with contact ``until``; None: nobody is left after them."""
+class BatchPlan:
+    """Batches in the order in which they are sent; ``shares`` says in whose batches a provider's people are.
 
-    members: tuple[AudienceMember, ...] = ()
-    until: int | None = None
+    The batches of one name are full with ``size`` people each, but for the last of them.
+    """
+
+    shares: Mapping[str, str]
+    batches: Sequence[NewBatch]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
-class AudienceChunk:
-    """One step of the walk: everybody between the cursor and ``walk_to``. ``done``: there is nobody after."""
+class WalkStep:
+    """The next step of a walk: everybody between the campaign's cursor and ``until``; ``done``: nobody is after."""
 
-    walk_from: int
-    walk_to: int
+    until: int
     done: bool
-    deliveries: Sequence[NewDelivery] = ()
-    batches: Sequence[NewBatch] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """How a step's people are put together: who serves a domain, and what batches so many of each provider make.
+
+    ``provider_of`` tells the provider by the domain's name alone; None: what was resolved after ``fresh_after`` counts.
+    """
+
+    batches: Callable[[Mapping[str, int]], BatchPlan]
+    fresh_after: datetime
+    provider_of: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,17 +283,20 @@ class Campaigns(Protocol):
         """Deliveries written and not yet sent for the first time, counted up to ``limit``."""
         ...
 
-    async def next_members(self, campaign: Campaign, now: datetime, limit: int) -> AudiencePage:
-        """The next ``limit`` people after the walk's cursor, by contact id.
+    async def next_step(self, campaign: Campaign, limit: int) -> WalkStep:
+        """The next ``limit`` people after the walk's cursor, by contact id: of the lists, or of a digest's readers.
 
-        Whether it is the last page is not told by how many they are: people join and are erased meanwhile.
+        Whether it is the last step is not told by how many are found later: people join and are erased meanwhile.
         """
         ...
 
-    async def write_chunk(self, campaign: Campaign, chunk: AudienceChunk, now: datetime) -> Campaign:
+    async def write_step(
+        self, campaign: Campaign, step: WalkStep, gathering: Gathering, now: datetime,
+    ) -> frozenset[str]:
         """Deliveries, batches, events of the excluded, tallies and the cursor, in one transaction.
 
-        Raises ConflictError, with nothing written, where the campaign is not sending or the cursor has moved.
+        Returns the domains whose provider is not known; where there are any, nothing was written. Raises ConflictError,
+        with nothing written, where the campaign is not sending or the cursor has moved.
         """
         ...
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from esp.model.preference import Cadence
-from esp.ports.campaigns import AudiencePage, Campaign, FrozenVariant
+from esp.ports.campaigns import Campaign, FrozenVariant
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,6 @@ class Digests(Protocol):
 
     async def walking(self, limit: int = 10) -> tuple[Campaign, ...]:
         """Digests whose readers are not all written yet, of every workspace."""
-        ...
-
-    async def next_members(self, digest: Campaign, now: datetime, limit: int) -> AudiencePage:
-        """The next readers after the walk's cursor, with what speaks against writing to each."""
         ...
 
     async def editions(self, workspace_id: int, digest_id: int) -> dict[int, Edition]:

@@ -158,7 +158,8 @@ async def test_a_segment_in_a_draft_is_not_deleted(world: World) -> None:
 
 @pytest.mark.parametrize(("name", "problem"), [
     ("\u200fقائمة العملاء\u200f", ""), ("Keluarga \U0001f468\u200d\U0001f469", ""),
-    ("Solo \u202eevil", HIDDEN), ("Solo\x07", HIDDEN), ("\u200f \u200e", flow._NAME_WORDS), ("x" * 121, flow._NAME_WORDS),
+    ("Solo \u202eevil", HIDDEN), ("Solo\x07", HIDDEN), ("\u200f \u200e", flow._NAME_WORDS),
+    ("x" * 121, flow._NAME_WORDS),
 ])
 async def test_a_name_may_be_written_in_any_script_and_what_garbles_it_is_said(
     world: World, name: str, problem: str,

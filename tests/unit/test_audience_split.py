@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from esp.audience.batches import VARIOUS, plan_batches
-from esp.audience.split import cell
+from esp.model.split import cell
 
 
 def test_the_split_is_stable_and_follows_the_weights() -> None:
@@ -29,16 +29,21 @@ def test_one_variant_needs_no_dice_and_no_weights_are_a_fault() -> None:
 
 
 def test_batches_hold_one_provider_each_and_everybody_has_one() -> None:
-    providers = ["big"] * 45 + ["small"] * 25 + [f"rare{n}" for n in range(30)]
-    batches, places = plan_batches(providers, 20)
-    assert Counter(places) == {number: batch.size for number, batch in enumerate(batches)}
-    for provider, place in zip(providers, places, strict=True):
-        assert batches[place].provider == (VARIOUS if provider.startswith("rare") else provider)
-    assert all(batch.size <= 20 for batch in batches)
-    assert [batch.provider for batch in batches[:3]] == ["big", "small", VARIOUS]
+    people = {"big": 45, "small": 25} | {f"rare{n}": 1 for n in range(30)}
+    plan = plan_batches(people, 20)
+    assert plan.shares == {name: VARIOUS if name.startswith("rare") else name for name in people}
+    sizes: dict[str, list[int]] = {}
+    for batch in plan.batches:
+        sizes.setdefault(batch.provider, []).append(batch.size)
+    assert sizes == {"big": [20, 20, 5], "small": [20, 5], VARIOUS: [20, 10]}, "full but for the last"
+    assert [batch.provider for batch in plan.batches[:3]] == ["big", "small", VARIOUS]
+
+
+def test_a_provider_called_like_the_shared_one_shares_with_it() -> None:
+    plan = plan_batches({VARIOUS: 15, "a": 1, "b": 1}, 20)
+    assert [(batch.provider, batch.size) for batch in plan.batches] == [(VARIOUS, 17)]
 
 
 def test_a_lonely_rare_provider_keeps_its_name() -> None:
-    batches, _ = plan_batches(["one"], 200)
-    assert [batch.provider for batch in batches] == ["one"]
-    assert plan_batches([], 200) == ([], [])
+    assert [batch.provider for batch in plan_batches({"one": 1}, 200).batches] == ["one"]
+    assert plan_batches({}, 200).batches == []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Select, and_, case, delete, exists, func, insert, literal, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,7 +30,7 @@ from esp.model.contact import ExclusionReason, SubscriptionState
 from esp.model.delivery import EventType, NewEvent
 from esp.model.ids import new_public_id
 from esp.model.preference import Cadence, Frequency
-from esp.ports.campaigns import AudienceMember, AudiencePage, Campaign, FrozenVariant
+from esp.ports.campaigns import Campaign, FrozenVariant
 from esp.ports.digests import DigestItem, Edition, Waiting
 
 _CHUNK: Final = 500
@@ -134,20 +134,6 @@ class SqlDigests:
             )
             return tuple(campaign_of(row) for row in rows)
 
-    async def next_members(self, digest: Campaign, now: datetime, limit: int) -> AudiencePage:
-        it = digest_items.c
-        page = (
-            select(it.contact_id).distinct()
-            .where(it.digest_id == digest.id, it.contact_id > digest.walk_cursor, it.contact_id <= digest.walk_until)
-            .order_by(it.contact_id).limit(limit).subquery()
-        )
-        async with self._database.read() as connection:
-            last, count = (await connection.execute(select(func.max(page.c.contact_id), func.count()))).one()
-            if last is None:
-                return AudiencePage()
-            rows = await connection.execute(_readers(digest, now, digest.walk_cursor, int(last)))
-            return AudiencePage(tuple(_member(row) for row in rows), int(last) if count == limit else None)
-
     async def editions(self, workspace_id: int, digest_id: int) -> dict[int, Edition]:
         it = digest_items.c
         gathered = select(it.campaign_id).where(it.digest_id == digest_id, it.workspace_id == workspace_id).distinct()
@@ -196,28 +182,26 @@ def _wanted(workspace_id: int, cadence: Cadence, until: datetime, now: datetime)
     )
 
 
-def _readers(digest: Campaign, now: datetime, after: int, until: int) -> Select[Any]:
+def readers(digest: Campaign, now: datetime, after: int, until: int) -> Select[Any]:
+    """Rows ``id, email, domain, reason`` as ``exclusion.audience`` has them, of those for whom something is in it."""
     it, s = digest_items.c, subscriptions.c
     reader = exists().where(it.digest_id == digest.id, it.contact_id == contacts.c.id)
     subscribed = exists().where(s.contact_id == contacts.c.id, s.workspace_id == digest.workspace_id,
                                 s.list_id.in_(digest.include_lists), s.state == _ON)
-    return (
+    people = (
         select(contacts.c.id, contacts.c.email, contacts.c.domain, subscribed.label("subscribed"),
                suppression_rank(digest.workspace_id, digest.include_lists, now).label("suppressed"),
                choice(now, digest=True).label("choice"))
         .select_from(join_choice(contacts, contacts.c.id, None))
         .where(contacts.c.workspace_id == digest.workspace_id, contacts.c.id > after, contacts.c.id <= until, reader)
-        .order_by(contacts.c.id)
+        .subquery()
     )
-
-
-def _member(row: Any) -> AudienceMember:
-    reason: ExclusionReason | None = ExclusionReason(row.choice) if row.choice else None
-    if row.suppressed is not None:
-        reason = EXCLUDED_BY_RANK[row.suppressed]
-    elif not row.subscribed:
-        reason = ExclusionReason.UNSUBSCRIBED
-    return AudienceMember(row.id, row.email, row.domain, reason)
+    reason = case(
+        *((people.c.suppressed == rank, literal(reason.value)) for rank, reason in EXCLUDED_BY_RANK.items()),
+        (not_(people.c.subscribed), literal(ExclusionReason.UNSUBSCRIBED.value)),
+        else_=people.c.choice,
+    )
+    return select(people.c.id, people.c.email, people.c.domain, reason.label("reason"))
 
 
 async def items_of(

@@ -1,31 +1,29 @@
 """The walk over a campaign's audience in SQL: forecast, next people by key, one chunk written in one transaction."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from esp.adapters.sql.campaign_rows import campaign_of, read_campaign
+from esp.adapters.sql.campaign_rows import campaign_of, read_variants
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.digests import readers
 from esp.adapters.sql.exclusion import Narrowed, audience
-from esp.adapters.sql.ledger import add_tallies, append_events, sqlite_instant
-from esp.adapters.sql.schema import batches, campaigns, deliveries, destinations, subscriptions
+from esp.adapters.sql.ledger import append_events
+from esp.adapters.sql.schema import batches, campaigns, deliveries, destinations, digest_items, subscriptions
 from esp.adapters.sql.segments import read_segment_rules_of, zone_of
+from esp.adapters.sql.walk_write import Crowd, StepWriter
 from esp.errors import ConflictError
-from esp.events.fold import TallyKey
 from esp.model.campaign import CampaignState
 from esp.model.contact import ExclusionReason
 from esp.model.delivery import OPEN_STATES, DeliveryState, EventType, NewEvent
-from esp.ports.campaigns import AudienceChunk, AudienceMember, AudiencePage, Campaign, Forecast, NewDelivery
+from esp.ports.campaigns import AudienceMember, Campaign, Forecast, Gathering, WalkStep
 
 _EVERYBODY = 2**62
-_COLUMNS = ("workspace_id", "campaign_id", "contact_id", "variant_id", "address", "domain", "provider", "state",
-            "created_at", "batch_id", "due_at")
-_INSERT_SQLITE = f"INSERT INTO deliveries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 
 def member_of(row: Any) -> AudienceMember:
@@ -45,6 +43,65 @@ async def _narrowed(
         rules, at = await read_segment_rules_of(connection, campaign), now
     # A broadcast that has started is for those who were meant on that day, however long it takes.
     return audience(campaign, now, after, until, Narrowed(rules, at.astimezone(here), each))
+
+
+async def _aimed_at(connection: AsyncConnection, campaign: Campaign, now: datetime, until: int) -> Select[Any]:
+    """The people of a step, as ``exclusion.audience`` has them: of the campaign's lists, or a digest's readers."""
+    if campaign.digest:
+        return readers(campaign, now, campaign.walk_cursor, until)
+    return await _narrowed(connection, campaign, now, campaign.walk_cursor, until, each=True)
+
+
+def _people_of(campaign: Campaign, list_id: int, limit: int) -> Select[Any]:
+    """The next ids of one list, by its own key, so that a small list in a big workspace costs what it holds."""
+    it = subscriptions.c
+    return select(
+        select(it.contact_id)
+        .where(it.list_id == list_id, it.workspace_id == campaign.workspace_id,
+               it.contact_id > campaign.walk_cursor, it.contact_id <= campaign.walk_until)
+        .order_by(it.contact_id).limit(limit).subquery().c.contact_id
+    )
+
+
+def _readers_of(digest: Campaign, limit: int) -> Select[Any]:
+    it = digest_items.c
+    return select(
+        select(it.contact_id).distinct()
+        .where(it.digest_id == digest.id, it.contact_id > digest.walk_cursor, it.contact_id <= digest.walk_until)
+        .order_by(it.contact_id).limit(limit).subquery().c.contact_id
+    )
+
+
+class _ProvidersUnknownError(Exception):
+    """Rolls a step back: somebody's provider has to be asked of DNS first."""
+
+    def __init__(self, domains: frozenset[str]) -> None:
+        super().__init__()
+        self.domains = domains
+
+
+async def _providers_of(
+    connection: AsyncConnection, crowds: Collection[Crowd], gathering: Gathering,
+) -> dict[str, str]:
+    """The provider of each domain of those who will get it."""
+    wanted = sorted({crowd.domain for crowd in crowds if not crowd.reason})
+    if gathering.provider_of is not None:
+        return {domain: gathering.provider_of(domain) for domain in wanted}
+    known = await _remembered(connection, wanted, gathering.fresh_after)
+    if len(known) < len(wanted):
+        raise _ProvidersUnknownError(frozenset(wanted) - known.keys())
+    return known
+
+
+async def _remembered(connection: AsyncConnection, domains: Sequence[str], fresh_after: datetime) -> dict[str, str]:
+    known: dict[str, str] = {}
+    it = destinations.c
+    for start in range(0, len(domains), 500):
+        rows = await connection.execute(
+            select(it.domain, it.provider)
+            .where(it.domain.in_(domains[start:start + 500]), it.resolved_at > fresh_after))
+        known.update((row.domain, row.provider) for row in rows)
+    return known
 
 
 class SqlWalk:
@@ -98,125 +155,55 @@ class SqlWalk:
         async with self._database.read() as connection:
             return int((await connection.execute(select(func.count()).select_from(waiting))).scalar_one())
 
-    async def next_members(self, campaign: Campaign, now: datetime, limit: int) -> AudiencePage:
-        # Each list is read by its own key, so that a small list in a big workspace costs what it holds.
-        it = subscriptions.c
-        pages = [
-            select(
-                select(it.contact_id)
-                .where(it.list_id == list_id, it.workspace_id == campaign.workspace_id,
-                       it.contact_id > campaign.walk_cursor, it.contact_id <= campaign.walk_until)
-                .order_by(it.contact_id).limit(limit).subquery().c.contact_id
-            )
-            for list_id in campaign.include_lists
-        ]
+    async def next_step(self, campaign: Campaign, limit: int) -> WalkStep:
+        pages = [_readers_of(campaign, limit)] if campaign.digest else [
+            _people_of(campaign, list_id, limit) for list_id in campaign.include_lists]
         if not pages:
-            return AudiencePage()
+            return WalkStep(campaign.walk_until, True)
         together = pages[0].union(*pages[1:]).subquery()
         page = select(together.c.contact_id).order_by(together.c.contact_id).limit(limit).subquery()
         async with self._database.read() as connection:
             last, count = (await connection.execute(select(func.max(page.c.contact_id), func.count()))).one()
-            if last is None:
-                return AudiencePage()
-            # On PostgreSQL this statement sees a later moment than the one above: who joined or was erased in between
-            # makes the page longer or shorter, but does not make it the last.
-            people = (await _narrowed(connection, campaign, now, campaign.walk_cursor, last, each=True)).subquery()
-            rows = await connection.execute(select(people).order_by(people.c.id))
-            return AudiencePage(tuple(member_of(row) for row in rows), last if count == limit else None)
+        return WalkStep(last, False) if count == limit else WalkStep(campaign.walk_until, True)
 
-    async def write_chunk(self, campaign: Campaign, chunk: AudienceChunk, now: datetime) -> Campaign:
-        async with self._database.write() as connection:
-            moved = await connection.execute(
-                update(campaigns).values(walk_cursor=chunk.walk_to, walk_done=chunk.done)
-                .where(campaigns.c.id == campaign.id, campaigns.c.workspace_id == campaign.workspace_id,
-                       campaigns.c.state == CampaignState.SENDING.value, campaigns.c.walk_done.is_(False),
-                       campaigns.c.walk_cursor == chunk.walk_from)
-            )
-            if moved.rowcount != 1:
-                raise ConflictError("The campaign was paused, cancelled or walked by somebody else meanwhile.")
-            await self._write_deliveries(connection, campaign, chunk, now)
-            return await read_campaign(connection, campaign.workspace_id, campaign.id)
+    async def write_step(
+        self, campaign: Campaign, step: WalkStep, gathering: Gathering, now: datetime,
+    ) -> frozenset[str]:
+        # What is staged is seen at a later moment than where the step ends: who joined or was erased in between makes
+        # the step longer or shorter, but does not make it the last.
+        try:
+            async with self._database.write() as connection:
+                await self._move_cursor(connection, campaign, step)
+                writer = StepWriter(connection, self._database.dialect, campaign, now)
+                people = await _aimed_at(connection, campaign, now, step.until)
+                crowds = await writer.stage(people, await read_variants(connection, campaign))
+                providers = await _providers_of(connection, crowds, gathering)
+                of_each = Counter[str]()
+                for crowd in crowds:
+                    if not crowd.reason:
+                        of_each[providers[crowd.domain]] += crowd.people
+                plan = gathering.batches(of_each)
+                await writer.write(crowds, providers, plan)
+        except _ProvidersUnknownError as unknown:
+            return unknown.domains
+        return frozenset()
 
-    async def _write_deliveries(
-        self, connection: AsyncConnection, campaign: Campaign, chunk: AudienceChunk, now: datetime,
-    ) -> None:
-        common = {"workspace_id": campaign.workspace_id, "campaign_id": campaign.id}
-        batch_ids: Sequence[int] = ()
-        if chunk.batches:
-            made = await connection.execute(
-                insert(batches).returning(batches.c.id, sort_by_parameter_order=True),
-                [{**common, "provider": batch.provider, "size": batch.size, "state": "ready", "due_at": now}
-                 for batch in chunk.batches],
-            )
-            batch_ids = made.scalars().all()
-        if not chunk.deliveries:
-            return
-        await self._insert_deliveries(connection, campaign, chunk.deliveries, batch_ids, now)
-        counts = {
-            TallyKey(campaign.workspace_id, campaign.id, dimension, member, "targeted"): n
-            for dimension, members in (
-                ("total", {"": len(chunk.deliveries)}),
-                ("provider", Counter(it.provider for it in chunk.deliveries)),
-                ("variant", Counter(str(it.variant_id) for it in chunk.deliveries)),
-            )
-            for member, n in members.items()
-        }
-        await add_tallies(connection, self._database.dialect, counts)
-        await self._suppress_excluded(connection, campaign, chunk, now)
-
-    async def _insert_deliveries(
-        self, connection: AsyncConnection, campaign: Campaign, people: Sequence[NewDelivery], batch_ids: Sequence[int],
-        now: datetime,
-    ) -> None:
-        # Past SQLAlchemy's handling of each parameter, which costs more than the insert: this runs for every message.
-        sqlite_dialect = self._database.dialect == "sqlite"
-        at = sqlite_instant(now) if sqlite_dialect else now
-        queued = DeliveryState.QUEUED.value
-        rows = [
-            (campaign.workspace_id, campaign.id, it.contact_id, it.variant_id, it.address, it.domain, it.provider,
-             queued, at, None if it.batch is None else batch_ids[it.batch], None if it.batch is None else at)
-            for it in people
-        ]
-        if sqlite_dialect:
-            await connection.exec_driver_sql(_INSERT_SQLITE, rows)
-        else:
-            raw = await connection.get_raw_connection()
-            assert raw.driver_connection is not None
-            await raw.driver_connection.copy_records_to_table("deliveries", records=rows, columns=_COLUMNS)
-
-    async def _suppress_excluded(
-        self, connection: AsyncConnection, campaign: Campaign, chunk: AudienceChunk, now: datetime,
-    ) -> None:
-        reasons = {it.contact_id: it.reason for it in chunk.deliveries if it.reason is not None}
-        if not reasons:
-            return
-        # They are few as a rule; found again by the range of the chunk instead of by a thousand parameters.
-        it = deliveries.c
-        rows = await connection.execute(
-            select(it.id, it.contact_id).where(
-                it.campaign_id == campaign.id, it.contact_id > chunk.walk_from, it.contact_id <= chunk.walk_to,
-                it.batch_id.is_(None),
-            )
+    async def _move_cursor(self, connection: AsyncConnection, campaign: Campaign, step: WalkStep) -> None:
+        it = campaigns.c
+        moved = await connection.execute(
+            update(campaigns).values(walk_cursor=step.until, walk_done=step.done)
+            .where(it.id == campaign.id, it.workspace_id == campaign.workspace_id,
+                   it.state == CampaignState.SENDING.value, it.walk_done.is_(False),
+                   it.walk_cursor == campaign.walk_cursor)
         )
-        await append_events(connection, self._database.dialect, [
-            NewEvent(EventType.SUPPRESSED, now, campaign.workspace_id, campaign.id, row.id, row.contact_id,
-                     detail={"reason": str(reasons[row.contact_id])})
-            for row in rows if row.contact_id in reasons
-        ])
+        if moved.rowcount != 1:
+            raise ConflictError("The campaign was paused, cancelled or walked by somebody else meanwhile.")
 
     # ---- providers
 
     async def providers(self, domains: Sequence[str], fresh_after: datetime) -> dict[str, str]:
-        known: dict[str, str] = {}
         async with self._database.read() as connection:
-            for start in range(0, len(domains), 500):
-                rows = await connection.execute(
-                    select(destinations.c.domain, destinations.c.provider)
-                    .where(destinations.c.domain.in_(domains[start:start + 500]),
-                           destinations.c.resolved_at > fresh_after)
-                )
-                known.update((row.domain, row.provider) for row in rows)
-        return known
+            return await _remembered(connection, domains, fresh_after)
 
     async def remember_providers(self, providers: Mapping[str, str], now: datetime) -> None:
         make = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
