@@ -63,6 +63,7 @@ def _settings(folder: Path, port: int, world: RehearsalProcess) -> Settings:
             "allow_private_addresses": True, "retry_delays": ["2500ms", "3s", "4s", "6s"],
         },
         mx={"host": OUR_MX_ADDRESS, "port": world.port},
+        submission={"enabled": False},
         tracking={"fold_every": "1s", "scanner_window": f"{_SCANNER_WINDOW:g}s"},
         log={"level": "error"},  # what mends itself would only disturb the display
     ))

@@ -25,6 +25,7 @@ from esp.model.relay import (
     RelayStream,
     Submission,
     SuppressedPolicy,
+    barred,
 )
 from esp.ports.relay import NewRelayMessage
 from esp.wire.addresses import AddressError, parse_address
@@ -108,6 +109,11 @@ class Relay:
                 {it.name: it.id for it in domains if it.verified_at is not None},
                 {it.handle: it for it in streams}, now + _FRESH)
         return known
+
+    async def suppressed(self, workspace_id: int, stream: RelayStream, address: str) -> str:
+        """Why ``address`` may not be written to over ``stream`` (an ExclusionReason), or ''."""
+        found = await self._app.store.relay.suppressed(workspace_id, [address], self._app.clock.now())
+        return barred(found.get(address, ""), stream.kind)
 
     async def close(self) -> None:
         """Wait for what is being written."""

@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from esp.model.contact import ExclusionReason
+
 
 class CredentialKind(StrEnum):
     SMTP = "smtp"  # a user name and a password; the password is kept as argon2id
@@ -161,6 +163,15 @@ class RelayStream:
     suppressed: SuppressedPolicy = SuppressedPolicy.DROP
     keep_days: int = 45  # bodies; 0 keeps them for ever
     keep_octets: int = 0  # bodies, all together; 0 is no bound
+
+
+def barred(reason: str, kind: StreamKind) -> str:
+    """The ExclusionReason ``reason`` (or '') as far as it counts for a stream of that kind.
+
+    Having left lists refuses nobody an answer to what they asked for; a bounce, a complaint and a marketer's word do.
+    """
+    left = reason == ExclusionReason.UNSUBSCRIBED.value and kind is StreamKind.TRANSACTIONAL
+    return "" if left else reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def broadcast(database_url: str, tmp_path: Path, count: int, monkeypatch: pytest
     port = free_port()
     for name, value in {
         "SERVER__DATA_DIR": str(tmp_path / "data"), "SERVER__PORT": "0", "SERVER__WORKERS": "2", "MX__ENABLED": "false",
+        "SUBMISSION__ENABLED": "false",
         "DATABASE__URL": database_url, "DELIVERY__SMART_HOST": f"127.0.0.1:{port}", "LOG__LEVEL": "error",
         "DELIVERY__HELLO_NAME": "mail.toko.example", "DELIVERY__RETRY_DELAYS": '["1s"]',
     }.items():

@@ -25,11 +25,10 @@ from esp.adapters.sql.schema import (
 from esp.errors import NotFoundError
 from esp.events.fold import TallyKey
 from esp.model.campaign import CampaignState
-from esp.model.contact import ExclusionReason
 from esp.model.delivery import DeliveryState, EventType, NewEvent
 from esp.model.ids import new_public_id
 from esp.model.permission import Stream
-from esp.model.relay import Accepted, MessageState, Placed, RefusalCode, Refused, StreamKind
+from esp.model.relay import Accepted, MessageState, Placed, RefusalCode, Refused, barred
 from esp.ports.relay import NewRelayMessage
 
 #: What the delivery of a sandbox's message says for a reason: it was never meant to be sent.
@@ -72,9 +71,9 @@ async def keep(
     carriers: dict[Carrier, int],
 ) -> list[Accepted | Refused]:
     """``Relay.keep`` within the caller's transaction. ``carriers`` are campaigns known already; new ones are put in."""
-    barred = await suppressed_among(
+    known = await suppressed_among(
         connection, {(it.workspace_id, one.address) for it in wanted for one in it.addressees}, now)
-    results: list[Accepted | Refused | None] = [_refusal(it, barred) for it in wanted]
+    results: list[Accepted | Refused | None] = [_refusal(it, known) for it in wanted]
     ids = await _numbers(connection, dialect, "messages", len(wanted))
     await _claim_keys(connection, dialect, wanted, ids, results, now)
     kept = [(number, it, ids[number]) for number, it in enumerate(wanted) if results[number] is None]
@@ -85,24 +84,20 @@ async def keep(
     numbers = iter(await _numbers(connection, dialect, "deliveries", sum(len(it.addressees) for _, it, _ in kept)))
     for number, it, message_id in kept:
         campaign = carriers[it.workspace_id, it.domain_id, it.stream.id]
-        results[number] = _add(rows, it, message_id, campaign, numbers, barred, people, now, dialect)
+        results[number] = _add(rows, it, message_id, campaign, numbers, known, people, now, dialect)
     await _write(connection, dialect, rows, now)
     return [it for it in results if it is not None]
 
 
-def reason_in(barred: Mapping[tuple[int, str], str], it: NewRelayMessage, address: str) -> str:
-    """Why this recipient of ``it`` is dropped, or ''. Having left lists refuses nobody an answer to what they asked
-    for (RFC 8058 is about mail of lists); a bounce, a complaint and a marketer's word do."""
-    found = barred.get((it.workspace_id, address), "")
-    if found == ExclusionReason.UNSUBSCRIBED.value and it.stream.kind is StreamKind.TRANSACTIONAL:
-        return ""
-    return found
+def _reason(known: Mapping[tuple[int, str], str], it: NewRelayMessage, address: str) -> str:
+    """Why this recipient of ``it`` is dropped, or ''."""
+    return barred(known.get((it.workspace_id, address), ""), it.stream.kind)
 
 
-def _refusal(it: NewRelayMessage, barred: Mapping[tuple[int, str], str]) -> Refused | None:
+def _refusal(it: NewRelayMessage, known: Mapping[tuple[int, str], str]) -> Refused | None:
     if it.refuse and it.state is not MessageState.SANDBOX:
         for one in it.addressees:
-            if reason := reason_in(barred, it, one.address):
+            if reason := _reason(known, it, one.address):
                 return Refused(RefusalCode.SUPPRESSED, f"This address is suppressed ({reason}).", one.address)
     return None
 
@@ -253,7 +248,7 @@ async def _contacts_of(
 
 def _add(
     rows: _Rows, it: NewRelayMessage, message_id: int, campaign: int, numbers: Any,
-    barred: Mapping[tuple[int, str], str], people: Mapping[tuple[int, str], int], now: datetime, dialect: str,
+    known: Mapping[tuple[int, str], str], people: Mapping[tuple[int, str], int], now: datetime, dialect: str,
 ) -> Accepted:
     public_id, placed = new_public_id(), []
     sandbox = it.state is MessageState.SANDBOX
@@ -268,7 +263,7 @@ def _add(
         row = [delivery_id, it.workspace_id, campaign, -delivery_id, 0, None, one.address, domain, provider,
                DeliveryState.QUEUED.value, now, due, message_id, one.address.casefold()]
         rows.deliveries.append(row)
-        reason = SANDBOX if sandbox else reason_in(barred, it, one.address)
+        reason = SANDBOX if sandbox else _reason(known, it, one.address)
         placed.append(Placed(one.address, delivery_id, reason))
         rows.accepted.append(NewEvent(EventType.ACCEPTED, now, it.workspace_id, campaign, delivery_id, person, 0,
                                       provider=provider))
