@@ -126,7 +126,7 @@ async def test_a_chunk_that_fails_half_way_leaves_nothing_behind(world: World) -
     news = await world.add_list("News", "a@x.example")
     campaign = await started(world, news)
     store = world.app.store.campaigns
-    broken = Gathering(lambda people: BatchPlan({name: "x" for name in people}, [NewBatch("y", 1)], 10), NOW, str)
+    broken = Gathering(lambda people: BatchPlan(dict.fromkeys(people, "x"), [NewBatch("y", 1)], 10), NOW, str)
     with pytest.raises(RuntimeError):  # when the people have been staged and the batches made
         await store.write_step(campaign, await store.next_step(campaign, 10), broken, NOW)
     assert await store.states(world.workspace, campaign.id) == {}

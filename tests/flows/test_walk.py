@@ -1,4 +1,4 @@
-"""What a step of the walk writes: batches that hold together, variants as Python says, events and counts of everybody."""
+"""What a step of the walk writes: batches that hold together, variants as Python says, events and counts of all."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +16,8 @@ from esp.model.campaign import CampaignAction
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.split import cell
 from esp.ports.campaigns import Campaign
-from tests.flows.audience_world import NEWS, NOW, World, open_world
+from tests.flows.audience_world import NEWS, World, open_world
+from tests.turned_clock import NOW
 
 
 @pytest.fixture
