@@ -14,9 +14,9 @@ from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import campaigns, consents, deliveries, digest_items, events
 from esp.app import App
 from esp.flows import campaigns as flow
-from esp.flows.digest import make_due, period_of, walk_digests
+from esp.flows.digest import make_due, period_of
 from esp.flows.preferences import Standing, contact_token, open_link
-from esp.flows.walk import walk_step
+from esp.flows.walk import walk_digests, walk_step
 from esp.model.campaign import CampaignAction
 from esp.model.contact import ExclusionReason, SuppressionReason
 from esp.model.preference import Cadence, Frequency
