@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.schema import (
     campaigns,
+    contact_engagement,
     contact_tags,
     contact_topics,
     contacts,
     deliveries,
+    engagement_odds,
     events,
     links,
     lists,
@@ -27,12 +29,16 @@ from esp.adapters.sql.schema import (
     variants,
     workspaces,
 )
-from esp.audience.segment_match import Click, Mail, Person
+from esp.audience.segment_match import Click, Engaged, Mail, Person
+from esp.events.score import Score
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.delivery import DeliveryState
 from esp.model.fields import FieldType
+from esp.model.listening import HALF_LIFE, Level
 from esp.model.segment import (
+    ENGAGEMENT_TYPES,
     IN_DAYS,
+    LEVEL_OPS,
     MOMENT_OPS,
     OPS,
     STANDARD_TYPES,
@@ -79,6 +85,10 @@ _VALUE_OF = {FieldType.TEXT: _SAID, FieldType.CHOICE: _SAID, FieldType.NUMBER: N
              FieldType.DATE: DATES, FieldType.BOOLEAN: st.booleans(), FieldType.CHOICES: CHOICE}
 
 
+#: What the model says, by opportunities and responses; of three mails it has not been asked yet.
+ODDS = {(0, 0): (1.0, 2.0), (1, 0): (0.5, 1.0), (1, 1): (1.0, 3.0), (2, 0): (0.2, 0.5), (2, 1): (0.5, 2.0),
+        (2, 2): (0.003, 0.0)}
+
 # ---- rules
 
 
@@ -105,6 +115,32 @@ def _values(kind: FieldType, op: FieldOp) -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 @st.composite
+def engagement_rules(draw: st.DrawFn) -> FieldRule:
+    name = draw(st.sampled_from(sorted(ENGAGEMENT_TYPES)))
+    if name == "engagement.level":
+        op = draw(st.sampled_from(LEVEL_OPS))
+        level = st.sampled_from(Level).map(str)
+        return FieldRule(name, FieldType.CHOICE, op, tuple(draw(st.lists(
+            level, min_size=1, max_size=3 if op is FieldOp.IN else 1))))
+    op = draw(st.sampled_from(OPS[FieldType.NUMBER]))
+    number = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 20.0, 50.0, 100.0])
+    how_many = 0 if op in VALUELESS else 2 if op is FieldOp.BETWEEN else 1
+    return FieldRule(name, FieldType.NUMBER, op, tuple(draw(number) for _ in range(how_many)))
+
+
+@st.composite
+def engaged(draw: st.DrawFn) -> Engaged:
+    opportunities = draw(st.integers(0, 3))
+    responses = draw(st.integers(0, opportunities))
+    odds = ODDS.get((opportunities, responses))
+    score = draw(st.sampled_from([None, 0.5, 1.0, 2.0, 3.0]))
+    age = draw(st.sampled_from([0, 45, 90, 180])) * 86_400
+    at = NOW.timestamp() - age
+    return Engaged(draw(st.sampled_from(Level)).value, Score(score, at).rank(HALF_LIFE) if score else None,
+                   odds[0] if odds else None, odds[1] if odds else None, opportunities, responses)
+
+
+@st.composite
 def whens(draw: st.DrawFn) -> When:
     op = draw(st.sampled_from(MOMENT_OPS))
     return When(op, draw(_values(FieldType.DATE, op)))
@@ -124,7 +160,7 @@ def mail_rules(draw: st.DrawFn) -> MailRule:
 
 NUMBER = st.sampled_from(TWO)
 LEAVES: st.SearchStrategy[Rule] = st.one_of(
-    field_rules(), field_rules(), mail_rules(), mail_rules(),
+    field_rules(), field_rules(), engagement_rules(), mail_rules(), mail_rules(),
     st.builds(ListRule, NUMBER, st.none() | st.sampled_from(SubscriptionState), st.none() | whens(), st.booleans()),
     st.builds(TagRule, NUMBER, st.booleans()), st.builds(TopicRule, NUMBER, st.booleans()),
     st.builds(SuppressedRule, st.sampled_from(["", *SuppressionReason]).map(str), st.booleans()),
@@ -156,7 +192,8 @@ def persons(draw: st.DrawFn) -> Person:
          "domain": draw(st.sampled_from(["toko.example", "lain.example"]))},
         draw(MOMENTS), fields, draw(st.dictionaries(NUMBER, standing, max_size=2)), draw(st.frozensets(NUMBER)),
         draw(st.frozensets(NUMBER)), tuple(draw(mails(one)) for one in TWO if draw(st.booleans())),
-        draw(st.frozensets(st.sampled_from(SuppressionReason).map(str), max_size=2)), draw(st.frozensets(NUMBER)))
+        draw(st.frozensets(st.sampled_from(SuppressionReason).map(str), max_size=2)), draw(st.frozensets(NUMBER)),
+        draw(st.none() | engaged()))
 
 
 def _field_value(kind: FieldType) -> st.SearchStrategy[Any]:
@@ -174,6 +211,9 @@ async def make_world(connection: AsyncConnection) -> None:
     for number in TWO:
         await connection.execute(insert(workspaces), {
             "id": number, "public_id": f"w{number}", "name": f"W{number}", "created_at": NOW})
+    await connection.execute(insert(engagement_odds), [
+        {"workspace_id": 1, "opportunities": key[0], "responses": key[1], "recency": key[1], "alive": alive,
+         "expected": expected, "next": 0.1, "level": "active"} for key, (alive, expected) in ODDS.items()])
     common = {"workspace_id": 1, "created_at": NOW}
     for number in TWO:
         await connection.execute(insert(lists), {
@@ -201,8 +241,8 @@ async def write_people(connection: AsyncConnection, people: Sequence[Person]) ->
     rows: dict[Any, list[dict[str, Any]]] = {}
     for number, person in enumerate(people, 1):
         _gather(rows, number, person)
-    for table in (contacts, subscriptions, contact_tags, contact_topics, segment_members, suppressions, deliveries,
-                  events):
+    for table in (contacts, contact_engagement, subscriptions, contact_tags, contact_topics, segment_members,
+                  suppressions, deliveries, events):
         if found := rows.get(table):
             await connection.execute(insert(table), found)
 
@@ -214,6 +254,9 @@ def _gather(rows: dict[Any, list[dict[str, Any]]], number: int, person: Person) 
     key = f"{number}@key.example"
     add(contacts, id=number, public_id=f"p{number}", email_key=key, fields=dict(person.fields), updated_at=NOW,
         created_at=person.created_at, **person.standard)
+    if it := person.engagement:
+        add(contact_engagement, contact_id=number, opportunities=it.opportunities, responses=it.responses,
+            recency=it.responses, level=it.level, score_rank=it.score_rank)
     for list_id, (state, at) in person.subscriptions.items():
         add(subscriptions, list_id=list_id, contact_id=number, state=state.value, changed_at=at)
     for tag in person.tags:

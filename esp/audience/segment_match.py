@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final, assert_never
 
+from esp.events.score import NO_RANK, rank_of
 from esp.model.contact import SubscriptionState
 from esp.model.delivery import DeliveryState
 from esp.model.fields import FieldType
+from esp.model.listening import HALF_LIFE, Level
 from esp.model.segment import (
     CUSTOM,
+    ENGAGEMENT,
     Count,
     Doing,
     FieldOp,
@@ -62,6 +65,18 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class Engaged:
+    """What is known of the person as a listener; ``alive`` and ``expected`` None before the model had a look."""
+
+    level: str
+    score_rank: float | None
+    alive: float | None
+    expected: float | None
+    opportunities: int
+    responses: int
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """``standard`` by the names of STANDARD_TYPES; ``suppressions`` are those in force for the whole workspace."""
 
@@ -74,6 +89,7 @@ class Person:
     mails: Sequence[Mail] = ()
     suppressions: frozenset[str] = frozenset()
     snapshots: frozenset[int] = frozenset()
+    engagement: Engaged | None = None
 
 
 def plain_lower(text: str) -> str:
@@ -118,6 +134,8 @@ def holds(rule: Rule, person: Person, now: datetime) -> bool:
 def _field_holds(rule: FieldRule, person: Person, now: datetime) -> bool:
     if rule.field == "created_at":
         return day_fits(rule.op, rule.values, person.created_at.astimezone(now.tzinfo).date(), now.date())
+    if rule.field.startswith(ENGAGEMENT):
+        return _engagement_holds(rule, person.engagement, now)
     custom = rule.field.startswith(CUSTOM)
     value = person.fields.get(rule.field[len(CUSTOM):]) if custom else person.standard.get(rule.field, "")
     match rule.type:
@@ -137,6 +155,23 @@ def _field_holds(rule: FieldRule, person: Person, now: datetime) -> bool:
             return _choices_hold(rule.op, rule.values, value if isinstance(value, list) else [])
         case _:
             assert_never(rule.type)
+
+
+def _engagement_holds(rule: FieldRule, it: Engaged | None, now: datetime) -> bool:
+    match rule.field:
+        case "engagement.level":
+            return _text_holds(rule.op, rule.values, it.level if it else Level.NEW.value)
+        case "engagement.score":
+            ranks = tuple(rank_of(float(one), now.timestamp(), HALF_LIFE) for one in rule.values
+                          if isinstance(one, int | float))
+            return _number_holds(rule.op, ranks, NO_RANK if it is None or it.score_rank is None else it.score_rank)
+        case "engagement.alive":
+            shares = tuple(float(one) / 100 for one in rule.values if isinstance(one, int | float))
+            return _number_holds(rule.op, shares, it.alive if it else None)
+        case "engagement.expected":
+            return _number_holds(rule.op, rule.values, it.expected if it else None)
+    counts = {"engagement.opportunities": it.opportunities, "engagement.responses": it.responses} if it else {}
+    return _number_holds(rule.op, rule.values, float(counts.get(rule.field, 0)))
 
 
 def _text_holds(op: FieldOp, values: tuple[Value, ...], text: str) -> bool:

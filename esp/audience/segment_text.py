@@ -9,6 +9,7 @@ from typing import Final
 
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.fields import FieldType
+from esp.model.listening import Level
 from esp.model.segment import (
     CUSTOM,
     Count,
@@ -37,6 +38,15 @@ STANDARD_LABELS: Final[Mapping[str, str]] = {
     "email": "E-mail address", "domain": "Domain of the address", "first_name": "First name", "last_name": "Last name",
     "city": "City", "country": "Country", "language": "Language", "time_zone": "Time zone", "source": "Source",
     "birth_date": "Birth date", "created_at": "Date added",
+}
+ENGAGEMENT_LABELS: Final[Mapping[str, str]] = {
+    "engagement.level": "Engagement level", "engagement.score": "Engagement score",
+    "engagement.alive": "Chance of still responding (%)", "engagement.expected": "Expected responses to ten mails",
+    "engagement.opportunities": "Mails received", "engagement.responses": "Mails opened or clicked",
+}
+LEVEL_WORDS: Final[Mapping[str, str]] = {
+    Level.NEW.value: "new", Level.ACTIVE.value: "active", Level.COOLING.value: "cooling",
+    Level.DORMANT.value: "dormant", Level.LOST.value: "lost",
 }
 OP_WORDS: Final[Mapping[FieldOp, str]] = {
     FieldOp.IS: "{field} is {value}", FieldOp.IS_NOT: "{field} is not {value}",
@@ -114,7 +124,8 @@ HEADS: Final[Mapping[Match, str]] = {
     Match.ALL: "All of these hold", Match.ANY: "At least one of these holds", Match.NONE: "None of these holds",
 }
 ALL_WORDS: Final = tuple(dict.fromkeys((
-    *STANDARD_LABELS.values(), *OP_WORDS.values(), ANNIVERSARY_TODAY, YES, NO, *WHEN_WORDS.values(),
+    *STANDARD_LABELS.values(), *ENGAGEMENT_LABELS.values(), *LEVEL_WORDS.values(), *OP_WORDS.values(),
+    ANNIVERSARY_TODAY, YES, NO, *WHEN_WORDS.values(),
     *LIST_WORDS.values(), *NUMBERED_WORDS.values(), *SUPPRESSED_WORDS.values(), *ONCE_WORDS.values(),
     *NEVER_WORDS.values(), ANY_MAIL, *MAILS_WORDS.values(), OF_CAMPAIGNS, CLICKED_LINK, NOT_CLICKED_LINK,
     MACHINES_WORDS, GONE, OR, *HEADS.values(),
@@ -160,6 +171,8 @@ def phrase(leaf: Leaf, known: Vocabulary, words: Words = str) -> str:
 
 def field_label(field: str, known: Vocabulary, words: Words = str) -> str:
     """A field as people call it."""
+    if field in ENGAGEMENT_LABELS:
+        return words(ENGAGEMENT_LABELS[field])
     if not field.startswith(CUSTOM):
         return words(STANDARD_LABELS[field])
     name = known.fields.get(field[len(CUSTOM):])
@@ -178,6 +191,8 @@ def _field(rule: FieldRule, known: Vocabulary, words: Words) -> str:
     today = rule.op is FieldOp.ANNIVERSARY and rule.values[0] == 0
     values = [_value(one, words) for one in rule.values]
     quoted = rule.type in (FieldType.TEXT, FieldType.CHOICE, FieldType.CHOICES)
+    if rule.field == "engagement.level":
+        values = [words(LEVEL_WORDS.get(one, one)) for one in values]
     if quoted:
         values = [f"“{one}”" for one in values]
     value = ", ".join(values) if rule.op is FieldOp.IN else values[0] if values else ""

@@ -8,6 +8,7 @@ two numbers (Cormode, Shkapenyuk, Srivastava, Xu 2009).
 import math
 from dataclasses import dataclass
 from math import inf, log2
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,17 @@ class Score:
 def threshold(level: float, now: float, half_life: float) -> float:
     """The rank from which on a score read at ``now`` reaches ``level`` (above 0)."""
     return log2(level) + now / half_life
+
+
+#: The rank of a score of nothing: below that of every other.
+NO_RANK: Final = -1e300
+
+
+def rank_of(level: float, now: float, half_life: float) -> float:
+    """``threshold`` of any number, so that a score is on the same side of a level as its rank is of this."""
+    if level > 0:
+        return threshold(level, now, half_life)
+    return NO_RANK if level == 0 else 2 * NO_RANK
 
 
 def _left(seconds: float, half_life: float) -> float:

@@ -26,6 +26,14 @@ STANDARD_TYPES: Final = {
     "city": FieldType.TEXT, "country": FieldType.TEXT, "language": FieldType.TEXT, "time_zone": FieldType.TEXT,
     "source": FieldType.TEXT, "birth_date": FieldType.DATE, "created_at": FieldType.DATE,
 }
+# What is known of a contact as a listener, as far as the fold has come. Who has had no mail yet that could tell of a
+# response is new, with a score and counts of 0; the model says nothing of them. ``alive`` is in percent.
+ENGAGEMENT: Final = "engagement."
+ENGAGEMENT_TYPES: Final = {
+    "engagement.level": FieldType.CHOICE, "engagement.score": FieldType.NUMBER, "engagement.alive": FieldType.NUMBER,
+    "engagement.expected": FieldType.NUMBER, "engagement.opportunities": FieldType.NUMBER,
+    "engagement.responses": FieldType.NUMBER,
+}
 CUSTOM: Final = "fields."  # before a workspace's own field, so that it never hides a standard one
 
 
@@ -75,6 +83,7 @@ OPS: Final[dict[FieldType, tuple[FieldOp, ...]]] = {
     FieldType.BOOLEAN: (_F.IS, _F.EMPTY, _F.NOT_EMPTY),
     FieldType.CHOICES: (_F.HAS, _F.HAS_NOT, _F.EMPTY, _F.NOT_EMPTY),
 }
+LEVEL_OPS: Final = (_F.IS, _F.IS_NOT, _F.IN)
 VALUELESS: Final = frozenset({FieldOp.EMPTY, FieldOp.NOT_EMPTY})
 IN_DAYS: Final = frozenset({FieldOp.IN_LAST, FieldOp.IN_NEXT, FieldOp.OLDER, FieldOp.ANNIVERSARY})
 MOMENT_OPS: Final = (_F.IN_LAST, _F.OLDER, _F.AFTER, _F.BEFORE, _F.IS, _F.BETWEEN)  # for what has happened

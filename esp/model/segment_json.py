@@ -17,9 +17,12 @@ from typing import Any, Final, TypeVar
 from esp.errors import InputError
 from esp.model.contact import SubscriptionState, SuppressionReason
 from esp.model.fields import FieldType
+from esp.model.listening import Level
 from esp.model.segment import (
     CUSTOM,
+    ENGAGEMENT_TYPES,
     IN_DAYS,
+    LEVEL_OPS,
     MAX_CONDITIONS,
     MAX_DAYS,
     MAX_DEPTH,
@@ -47,6 +50,7 @@ from esp.model.segment import (
 )
 
 VERSION: Final = 1
+_TYPES: Final = {**STANDARD_TYPES, **ENGAGEMENT_TYPES}
 _BIGGEST_ID: Final = 2**53  # what JSON carries everywhere; ids never come near
 _MOST_VALUES: Final = 100
 _KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -232,20 +236,25 @@ def _field(data: Mapping[str, Any]) -> FieldRule:
         if not _KEY.fullmatch(name[len(CUSTOM):]):
             raise _Bad("field", "A field's name is of letters, digits and underscores.")
         kind = _one_of(FieldType, data, "type", FieldType.TEXT)
-    elif name in STANDARD_TYPES:
-        kind = _one_of(FieldType, data, "type", STANDARD_TYPES[name])
-        if kind is not STANDARD_TYPES[name]:
-            raise _Bad("type", f"{name} is of type {STANDARD_TYPES[name]}.")
+    elif name in _TYPES:
+        kind = _one_of(FieldType, data, "type", _TYPES[name])
+        if kind is not _TYPES[name]:
+            raise _Bad("type", f"{name} is of type {_TYPES[name]}.")
     else:
-        raise _Bad("field", f"Expected one of {', '.join(STANDARD_TYPES)}, or fields. and the name of a custom field.")
+        raise _Bad("field", f"Expected one of {', '.join(_TYPES)}, or fields. and the name of a custom field.")
     if "op" not in data:
         raise _Bad("op", "An operator is needed.")
     op = _one_of(FieldOp, data, "op", FieldOp.IS)
     if op not in OPS[kind]:
         raise _Bad("op", f"For {kind} there are {', '.join(OPS[kind])}.")
+    if name == "engagement.level" and op not in LEVEL_OPS:
+        raise _Bad("op", f"For {name} there are {', '.join(LEVEL_OPS)}.")
     if name == "created_at" and op in (FieldOp.ANNIVERSARY, *VALUELESS):
         raise _Bad("op", f"For created_at there are {', '.join(MOMENT_OPS)}.")
-    return FieldRule(name, kind, op, _values(data, kind, op))
+    values = _values(data, kind, op)
+    if name == "engagement.level" and not set(values) <= set(Level):
+        raise _Bad("value", f"Expected one of {', '.join(Level)}.")
+    return FieldRule(name, kind, op, values)
 
 
 def _when(data: Mapping[str, Any]) -> When | None:

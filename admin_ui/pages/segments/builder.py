@@ -15,7 +15,9 @@ from esp.model.contact import SubscriptionState
 from esp.model.fields import FieldType
 from esp.model.segment import (
     CUSTOM,
+    ENGAGEMENT_TYPES,
     IN_DAYS,
+    LEVEL_OPS,
     MAX_CONDITIONS,
     MAX_DEPTH,
     MOMENT_OPS,
@@ -151,12 +153,14 @@ def type_of(about: str, known: Vocabulary) -> FieldType:
     if about.startswith(CUSTOM):
         name = known.fields.get(about[len(CUSTOM):])
         return name.type if name else FieldType.TEXT
-    return STANDARD_TYPES.get(about, FieldType.TEXT)
+    return {**STANDARD_TYPES, **ENGAGEMENT_TYPES}.get(about, FieldType.TEXT)
 
 
 def ops_of(about: str, known: Vocabulary) -> tuple[FieldOp, ...]:
     if about == "created_at":
         return MOMENT_OPS
+    if about == "engagement.level":
+        return LEVEL_OPS
     return OPS[type_of(about, known)]
 
 

@@ -5,7 +5,15 @@ from typing import Final
 
 from admin_ui.pages.segments.builder import Node, op_of, ops_of, type_of
 from admin_ui.words import _
-from esp.audience.segment_text import HEADS, STANDARD_LABELS, SUPPRESSED_WORDS, field_label, lines
+from esp.audience.segment_text import (
+    ENGAGEMENT_LABELS,
+    HEADS,
+    LEVEL_WORDS,
+    STANDARD_LABELS,
+    SUPPRESSED_WORDS,
+    field_label,
+    lines,
+)
 from esp.model.contact import SubscriptionState
 from esp.model.fields import FieldType
 from esp.model.segment import CUSTOM, IN_DAYS, MOMENT_OPS, VALUELESS, FieldOp, Group
@@ -68,6 +76,7 @@ class Shown:
         groups = [
             (_("About the person"), [(f"field:{name}", _(words)) for name, words in STANDARD_LABELS.items()]),
             (_("Own fields"), own), (_("What they are on"), people),
+            (_("How they listen"), [(f"field:{name}", _(words)) for name, words in ENGAGEMENT_LABELS.items()]),
             (_("What they did"), [(f"did:{did}", _(words)) for did, words in _DID.items()]),
         ]
         return [(words, choices) for words, choices in groups if choices]
@@ -109,6 +118,12 @@ class Shown:
 
     def takes_many(self, node: Node) -> bool:
         return self.op(node) is FieldOp.IN
+
+    def levels(self, node: Node) -> list[Choice]:
+        """The engagement levels, where one is to be chosen."""
+        if self._about(node) != "engagement.level" or self.takes_many(node):
+            return []
+        return [(value, _(words)) for value, words in LEVEL_WORDS.items()]
 
     # ---- everything else
 

@@ -10,7 +10,7 @@ from esp.adapters.sql.database import Database
 from esp.adapters.sql.segment_sql import text_of
 from esp.adapters.sql.segment_values import json_number
 from esp.model.fields import FieldType
-from esp.model.segment import CUSTOM, FieldRule, Rule, leaves
+from esp.model.segment import CUSTOM, ENGAGEMENT, FieldRule, Rule, leaves
 
 _TEXTS = (FieldType.TEXT, FieldType.CHOICE, FieldType.DATE)
 
@@ -19,7 +19,7 @@ def indexable(rule: Rule) -> dict[str, ColumnElement[Any]]:
     """The expressions of the fields in ``rule`` that an index helps, by the index's name: one a field and type."""
     found: dict[str, ColumnElement[Any]] = {}
     for _, leaf in leaves(rule):
-        if not isinstance(leaf, FieldRule) or leaf.field == "created_at":
+        if not isinstance(leaf, FieldRule) or leaf.field == "created_at" or leaf.field.startswith(ENGAGEMENT):
             continue
         if leaf.type in _TEXTS:
             found[_name(leaf.field, "text")] = text_of(leaf.field)

@@ -23,11 +23,14 @@ from sqlalchemy import (
     union,
 )
 
+from esp.adapters.sql.listening_levels import SAME
 from esp.adapters.sql.schema import (
+    contact_engagement,
     contact_tags,
     contact_topics,
     contacts,
     deliveries,
+    engagement_odds,
     events,
     links,
     segment_members,
@@ -45,11 +48,14 @@ from esp.adapters.sql.segment_values import (
     json_size,
     json_text,
 )
+from esp.events.score import NO_RANK, rank_of
 from esp.model.delivery import DeliveryState, EventType
 from esp.model.fields import FieldType
+from esp.model.listening import HALF_LIFE, Level
 from esp.model.preference import Frequency
 from esp.model.segment import (
     CUSTOM,
+    ENGAGEMENT,
     Count,
     Doing,
     FieldOp,
@@ -265,6 +271,8 @@ class _Clauses:
         """The condition of a positive operator; null where nothing is known."""
         if rule.field == "created_at":
             return self._in_days(contacts.c.created_at, *day_range(rule.op, rule.values, self.now.date()))
+        if rule.field.startswith(ENGAGEMENT):
+            return self._engagement(rule)
         custom = rule.field.startswith(CUSTOM)
         key = rule.field[len(CUSTOM):]
         match rule.type:
@@ -282,6 +290,35 @@ class _Clauses:
                 return value == ("true" if rule.values[0] else "false")
             case FieldType.CHOICES:
                 return json_size(key) > 0 if rule.op is FieldOp.NOT_EMPTY else json_has(key, str(rule.values[0]))
+
+    def _engagement(self, rule: FieldRule) -> Clause:
+        """Of the row in ``contact_engagement``, or of what is true of those who have none: new, and nothing counted."""
+        g, o = contact_engagement.c, engagement_odds.c
+        rows = select(g.contact_id).where(g.workspace_id == self.workspace_id)
+        numbers = tuple(float(one) for one in rule.values if isinstance(one, int | float))
+        holds: Clause
+        match rule.field:
+            case "engagement.level":
+                chosen = [_lower(str(one)) for one in rule.values]
+                holds, without = g.level.in_(chosen), Level.NEW.value in chosen
+            case "engagement.alive" | "engagement.expected":
+                column, scale = (o.alive, 100) if rule.field == "engagement.alive" else (o.expected, 1)
+                if rule.op is FieldOp.NOT_EMPTY:
+                    return self._in(rows.join(engagement_odds, SAME))
+                values = tuple(one / scale for one in numbers)
+                return self._in(rows.join(engagement_odds, SAME).where(_number(rule.op, values, column)))
+            case "engagement.score":
+                values = tuple(rank_of(one, self.now.timestamp(), HALF_LIFE) for one in numbers)
+                # Without a score a row has no rank: null, which below comes out as for those without a row.
+                holds, without = self._counted(rule.op, values, g.score_rank), _holds(rule.op, values, NO_RANK)
+            case _:
+                counted = g[rule.field[len(ENGAGEMENT):]]
+                holds, without = self._counted(rule.op, numbers, counted), _holds(rule.op, numbers, 0)
+        return not_(self._in(rows.where(not_(holds)))) if without else self._in(rows.where(holds))
+
+    @staticmethod
+    def _counted(op: FieldOp, values: tuple[Value, ...], number: ColumnElement[Any]) -> Clause:
+        return true() if op is FieldOp.NOT_EMPTY else _number(op, values, number)
 
     def _date(self, op: FieldOp, values: tuple[Value, ...], text: ColumnElement[str]) -> Clause:
         dated = text.like(_DATE)
@@ -301,7 +338,8 @@ class _Clauses:
 
 def _selective(rule: Rule) -> bool:
     """Whether this is asked of an index on a field (``segment_index``) and as a rule leaves few."""
-    return isinstance(rule, FieldRule) and rule.type in _INDEXED and rule.op in _SELECTIVE
+    return (isinstance(rule, FieldRule) and rule.type in _INDEXED and rule.op in _SELECTIVE
+            and not rule.field.startswith(ENGAGEMENT))
 
 
 def _narrows(rule: Rule) -> bool:
@@ -339,6 +377,25 @@ _A_Z: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstu
 
 def _lower(text: str) -> str:
     return text.translate(_A_Z)
+
+
+def _holds(op: FieldOp, values: tuple[Value, ...], number: float) -> bool:
+    """``_number`` of a number that is known here."""
+    wanted = [float(one) for one in values if isinstance(one, int | float)]
+    match op:
+        case FieldOp.IS:
+            return number == wanted[0]
+        case FieldOp.GREATER:
+            return number > wanted[0]
+        case FieldOp.LESS:
+            return number < wanted[0]
+        case FieldOp.AT_LEAST:
+            return number >= wanted[0]
+        case FieldOp.AT_MOST:
+            return number <= wanted[0]
+        case FieldOp.BETWEEN:
+            return wanted[0] <= number <= wanted[1]
+    return True
 
 
 def _number(op: FieldOp, values: tuple[Value, ...], number: ColumnElement[float]) -> Clause:
