@@ -36,7 +36,7 @@ Guard = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 DIST: Final = Path(__file__).parent / "static" / "dist"
 
 # Recipients' links share the port with the admin, but none of its guards: they are another door with its own.
-EDGE_PREFIXES: Final = ("/a/", "/c/", "/o/", "/p/", "/s/", "/u/", "/v/", "/health/", "/metrics")
+EDGE_PREFIXES: Final = ("/a/", "/api/", "/c/", "/o/", "/p/", "/s/", "/u/", "/v/", "/health/", "/metrics")
 
 
 def build(app: App) -> web.Application:

@@ -6,6 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from esp.model.delivery import DeliveryState
+from esp.model.relay import MessageState
+
 
 class Named(StrEnum):
     """What has a number inside and a name outside: a public id, but a tag its name."""
@@ -43,7 +46,48 @@ class EventFilter:
     types: tuple[str, ...] = ()
     campaign_id: int | None = None
     contact_id: int | None = None
-    delivery_id: int | None = None
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Empty or None means all. Addresses are keys; ``subject`` is its beginning."""
+
+    recipient_key: str = ""
+    from_key: str = ""
+    subject: str = ""
+    tag: str = ""
+    header_id: str = ""
+    state: MessageState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    address: str
+    state: DeliveryState
+    reason: str
+    attempts: int
+    reply: str
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message of an app's, with its first hundred deliveries."""
+
+    id: int
+    public_id: str
+    from_address: str
+    subject: str
+    state: MessageState
+    header_id: str
+    stream_id: int | None
+    tags: tuple[str, ...]
+    metadata: Mapping[str, str]
+    size: int
+    created_at: datetime
+    send_at: datetime | None
+    deliveries: tuple[DeliveryRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +115,30 @@ class EventPage:
     next: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredTemplate:
+    """A template of apps' messages: texts with merge fields, filled in by what comes with each message."""
+
+    id: int
+    public_id: str
+    name: str
+    subject: str
+    text: str
+    html: str
+    created_at: datetime
+    updated_at: datetime
+
+
 class Api(Protocol):
     async def numbers(self, workspace_id: int, kind: Named, names: Sequence[str]) -> dict[str, int]:
         """The numbers of those ``names`` that this workspace has."""
         ...
 
     async def names(self, workspace_id: int, kind: Named, numbers: Sequence[int]) -> dict[int, str]: ...
+
+    async def tag(self, workspace_id: int, email_keys: Sequence[str], tag_ids: Sequence[int]) -> None:
+        """Put the tags on the contacts of these addresses."""
+        ...
 
     async def events(
         self, workspace_id: int, wanted: EventFilter, before_id: int | None = None, limit: int = 50,
@@ -85,6 +147,39 @@ class Api(Protocol):
         table makes short pages and not long waits."""
         ...
 
+    # ---- messages
+    async def messages(
+        self, workspace_id: int, wanted: MessageFilter, before_id: int | None = None, limit: int = 50,
+    ) -> tuple[MessageRow, ...]:
+        """Newest first, those that apps handed over."""
+        ...
+
+    async def message(self, workspace_id: int, public_id: str) -> MessageRow | None: ...
+
+    # ---- templates
+    async def templates(
+        self, workspace_id: int, after_id: int = 0, limit: int = 50,
+    ) -> tuple[StoredTemplate, ...]: ...
+
+    async def template(self, workspace_id: int, name: str) -> StoredTemplate:
+        """By public id or name; raises NotFoundError."""
+        ...
+
+    async def add_template(
+        self, workspace_id: int, name: str, subject: str, text: str, html: str, now: datetime,
+    ) -> StoredTemplate:
+        """Raises ConflictError where the name is taken."""
+        ...
+
+    async def edit_template(
+        self, workspace_id: int, template_id: int, name: str, subject: str, text: str, html: str, now: datetime,
+    ) -> StoredTemplate:
+        """Raises NotFoundError, and ConflictError where the name is taken."""
+        ...
+
+    async def delete_template(self, workspace_id: int, template_id: int) -> None: ...
+
+    # ---- answers kept
     async def begin(
         self, workspace_id: int, key: str, digest: str, owner: str, now: datetime, lease_until: datetime,
         keep_until: datetime,

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, func, insert, select, update
+from sqlalchemy import Select, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from esp.adapters.sql.api_messages import read_message, read_messages
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import (
+    Id,
     api_answers,
     campaigns,
     contact_redirects,
+    contact_tags,
     contacts,
     deliveries,
     events,
@@ -19,9 +22,23 @@ from esp.adapters.sql.schema import (
     messages,
     segments,
     tags,
+    templates,
     topics,
 )
-from esp.ports.api import Begun, EventFilter, EventPage, EventRow, KeptAnswer, Named
+from esp.adapters.sql.upsert import insert_for
+from esp.errors import ConflictError, NotFoundError
+from esp.model.ids import new_public_id
+from esp.ports.api import (
+    Begun,
+    EventFilter,
+    EventPage,
+    EventRow,
+    KeptAnswer,
+    MessageFilter,
+    MessageRow,
+    Named,
+    StoredTemplate,
+)
 
 _TABLES: Final[dict[Named, Any]] = {
     Named.CAMPAIGN: campaigns, Named.CONTACT: contacts, Named.LIST: lists, Named.MESSAGE: messages,
@@ -69,6 +86,17 @@ class SqlApi:
                 select(table.c.id, column).where(table.c.workspace_id == workspace_id, table.c.id.in_(wanted)))
             return {int(row[0]): str(row[1]) for row in rows}
 
+    async def tag(self, workspace_id: int, email_keys: Sequence[str], tag_ids: Sequence[int]) -> None:
+        """See ``Api.tag``."""
+        of = contacts.c
+        async with self._database.write() as connection:
+            for tag_id in sorted(tag_ids):
+                people = select(of.workspace_id, literal(tag_id, Id), of.id).where(
+                    of.workspace_id == workspace_id, of.email_key.in_(sorted(set(email_keys))))
+                await connection.execute(
+                    insert_for(self._database.dialect, contact_tags)
+                    .from_select(["workspace_id", "tag_id", "contact_id"], people).on_conflict_do_nothing())
+
     async def events(
         self, workspace_id: int, wanted: EventFilter, before_id: int | None = None, limit: int = 50,
     ) -> EventPage:
@@ -78,7 +106,7 @@ class SqlApi:
             start = before_id
             if start is None:
                 start = int((await connection.execute(select(func.coalesce(func.max(of.id), 0)))).scalar_one()) + 1
-            indexed = wanted.contact_id is not None or wanted.delivery_id is not None or wanted.campaign_id is not None
+            indexed = wanted.contact_id is not None or wanted.message_id is not None or wanted.campaign_id is not None
             floor = 0 if indexed else max(0, start - _WINDOW)
             rows = (await connection.execute(
                 _matching(workspace_id, wanted).where(of.id < start, of.id > floor)
@@ -87,6 +115,79 @@ class SqlApi:
         if len(rows) > limit:
             return EventPage(page, page[-1].id)
         return EventPage(page, floor + 1 if floor else None)
+
+    # ---- messages
+
+    async def messages(
+        self, workspace_id: int, wanted: MessageFilter, before_id: int | None = None, limit: int = 50,
+    ) -> tuple[MessageRow, ...]:
+        """See ``Api.messages``."""
+        async with self._database.read() as connection:
+            return await read_messages(connection, workspace_id, wanted, before_id, limit)
+
+    async def message(self, workspace_id: int, public_id: str) -> MessageRow | None:
+        """See ``Api.message``."""
+        async with self._database.read() as connection:
+            return await read_message(connection, workspace_id, public_id)
+
+    # ---- templates
+
+    async def templates(
+        self, workspace_id: int, after_id: int = 0, limit: int = 50,
+    ) -> tuple[StoredTemplate, ...]:
+        """See ``Api.templates``."""
+        of = templates.c
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(templates).where(of.workspace_id == workspace_id, of.id > after_id).order_by(of.id).limit(limit))
+            return tuple(map(_template_of, rows))
+
+    async def template(self, workspace_id: int, name: str) -> StoredTemplate:
+        """See ``Api.template``."""
+        of = templates.c
+        async with self._database.read() as connection:
+            row = (await connection.execute(
+                select(templates).where(of.workspace_id == workspace_id, or_(of.public_id == name, of.name == name))
+                .order_by(of.public_id != name).limit(1))).one_or_none()
+        if row is None:
+            raise NotFoundError("There is no such template.")
+        return _template_of(row)
+
+    async def add_template(
+        self, workspace_id: int, name: str, subject: str, text: str, html: str, now: datetime,
+    ) -> StoredTemplate:
+        """See ``Api.add_template``."""
+        values = {"public_id": new_public_id(), "workspace_id": workspace_id, "name": name, "subject": subject,
+                  "text": text, "html": html, "created_at": now, "updated_at": now}
+        try:
+            async with self._database.write() as connection:
+                made = await connection.execute(insert(templates).returning(templates), values)
+                return _template_of(made.one())
+        except IntegrityError:
+            raise ConflictError(f"There is a template {name} already.") from None
+
+    async def edit_template(
+        self, workspace_id: int, template_id: int, name: str, subject: str, text: str, html: str, now: datetime,
+    ) -> StoredTemplate:
+        """See ``Api.edit_template``."""
+        of = templates.c
+        try:
+            async with self._database.write() as connection:
+                row = (await connection.execute(
+                    update(templates).where(of.workspace_id == workspace_id, of.id == template_id)
+                    .values(name=name, subject=subject, text=text, html=html, updated_at=now)
+                    .returning(templates))).one_or_none()
+        except IntegrityError:
+            raise ConflictError(f"There is a template {name} already.") from None
+        if row is None:
+            raise NotFoundError("There is no such template.")
+        return _template_of(row)
+
+    async def delete_template(self, workspace_id: int, template_id: int) -> None:
+        """See ``Api.delete_template``."""
+        of = templates.c
+        async with self._database.write() as connection:
+            await connection.execute(delete(templates).where(of.workspace_id == workspace_id, of.id == template_id))
 
     # ---- answers kept
 
@@ -155,11 +256,19 @@ def _matching(workspace_id: int, wanted: EventFilter) -> Select[Any]:
     )
     if wanted.types:
         query = query.where(of.type.in_(wanted.types))
-    for column, number in ((of.campaign_id, wanted.campaign_id), (of.contact_id, wanted.contact_id),
-                           (of.delivery_id, wanted.delivery_id)):
-        if number is not None:
-            query = query.where(column == number)
+    if wanted.campaign_id is not None:
+        query = query.where(of.campaign_id == wanted.campaign_id)
+    if wanted.contact_id is not None:
+        query = query.where(of.contact_id == wanted.contact_id)
+    if wanted.message_id is not None:
+        query = query.where(of.delivery_id.in_(
+            select(deliveries.c.id).where(deliveries.c.message_id == wanted.message_id)))
     return query
+
+
+def _template_of(row: Any) -> StoredTemplate:
+    return StoredTemplate(row.id, row.public_id, row.name, row.subject, row.text, row.html, row.created_at,
+                          row.updated_at)
 
 
 def _event_of(row: Any) -> EventRow:

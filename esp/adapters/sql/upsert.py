@@ -79,7 +79,7 @@ class _Rows:
 
     @staticmethod
     def _fill(person: dict[str, Any], row: NewContact) -> bool:
-        fields = {**person["fields"], **row.fields}
+        fields = {key: value for key, value in {**person["fields"], **row.fields}.items() if value is not None}
         same = fields == person["fields"] and all(person[name] == value for name, value in row.standard.items())
         person.update(row.standard)
         person["fields"] = fields

@@ -11,21 +11,21 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 #: Every kind of problem: its status, its title, and what to do about it; the documentation shows this table.
 KINDS: Final[Mapping[str, tuple[int, str, str]]] = {
-    "malformed": (400, "The request cannot be read", "Send valid JSON in UTF-8; the detail says where reading ended."),
-    "unauthenticated": (401, "A valid key is needed", "Send Authorization: Bearer and a key that has not been revoked."),
+    "malformed": (400, "The request cannot be read", "Send valid JSON in UTF-8; the detail says where it ended."),
+    "unauthenticated": (401, "A valid key is needed", "Send Authorization: Bearer and a key that is in force."),
     "scope": (403, "The key may not do this", "Use a key with the scope that the detail names."),
-    "refused": (403, "This is not allowed", "The detail says by whom: an address restriction, or a domain not verified."),
-    "not-found": (404, "There is no such thing", "Look the id up again. Other workspaces' things do not exist for a key."),
+    "refused": (403, "This is not allowed", "The detail says why: an address, or a domain that is not verified."),
+    "not-found": (404, "There is no such thing", "Look the id up again. Of other workspaces a key sees nothing."),
     "method": (405, "This cannot be done here", "The Allow header names what can."),
     "conflict": (409, "It is not in a state that allows this", "Read it again; nothing was changed."),
-    "idempotency": (409, "The idempotency key is in use", "Wait for the first request, or use a new key for a new one."),
+    "idempotency": (409, "The idempotency key is in use", "Wait for the first request, or use a new key."),
     "gone-on": (412, "It has changed since you read it", "Read it again, and send the new ETag in If-Match."),
     "too-large": (413, "The request is too large", "Send less at once; the detail names the limit."),
     "media-type": (415, "This kind of content is not read here", "Send application/json, not compressed."),
     "invalid": (422, "Something in it cannot be used", "Each entry of errors names a field and says what is wrong."),
     "rate": (429, "Too many requests", "Wait as many seconds as Retry-After says."),
-    "internal": (500, "Something is wrong here", "It was recorded with the request id and is ours to mend; try again."),
-    "unavailable": (503, "The server cannot take this now", "Nothing was accepted. Try again after Retry-After seconds."),
+    "internal": (500, "Something is wrong here", "It was recorded with the request id; try again."),
+    "unavailable": (503, "The server cannot take this now", "Nothing was accepted; Retry-After says when to come."),
     "full": (507, "The server's disk is full", "Nothing was accepted. Its operator must make room."),
 }
 

@@ -1,4 +1,4 @@
-"""What requests and answers are made of: strict models that validate, describe themselves, and name the nearest field."""
+"""What requests and answers are made of: strict models that validate and describe themselves."""
 
 import difflib
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def _address(text: str) -> str:
 
 def _one_line(text: str) -> str:
     # Every separator that str.splitlines knows: in a header each would begin a new line in somebody's eyes.
-    if len(text.splitlines()) > 1 or text != text.strip("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029") or _NUL in text:
+    if text.splitlines() not in ([text], []) or _NUL in text:
         raise ValueError("This must be a single line.")
     return text
 
@@ -79,7 +79,7 @@ class PageQuery(Given):
     cursor: CursorText = ""
 
 
-# pydantic's kinds of error in our words; ``{...}`` comes from the error's context. What is not here says what pydantic says.
+# pydantic's kinds of error in our words; ``{...}`` comes from the error's context. The others say what pydantic says.
 _WORDS: Final = {
     "missing": "This is needed.",
     "string_type": "Expected text.",
