@@ -38,6 +38,7 @@ MAP: Final = (
     Screen("Reports", "/reports", "chart-column"),
     Screen("Settings", "/settings", "settings", children=(
         Screen("Sending domains", "/settings/domains", "globe"),
+        Screen("Mailboxes", "/settings/mailboxes", "inbox"),
         Screen("Contact fields", "/settings/fields", "list-checks"),
         Screen("Public pages", "/settings/pages", "panel-left"),
         Screen("Topics", "/settings/topics", "tag"),
@@ -58,6 +59,7 @@ ACTIONS: Final = (
     Screen("What was done to many contacts", "/contacts/actions", "history"),
     Screen("Suppress an address or a domain", "/suppressions/new", "ban"),
     Screen("Add a sending domain", "/settings/domains/new", "plus"),
+    Screen("Collect from a mailbox", "/settings/mailboxes/new", "inbox"),
     Screen("Invite a colleague", "/settings/team/new", "user-plus"),
     Screen("Guide", "/docs", "book-open"),
 )

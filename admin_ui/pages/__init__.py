@@ -18,6 +18,7 @@ from admin_ui.pages import (
     list_signup,
     lists,
     login,
+    mailboxes,
     public_pages,
     reports,
     segments,
@@ -33,6 +34,6 @@ ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
     *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, archives.routes,
     list_signup.routes, *segments.ALL, imports.routes, exports.routes,
-    transfers.routes, public_pages.routes, domains.routes, topics.routes, team.routes,
+    transfers.routes, public_pages.routes, domains.routes, mailboxes.routes, topics.routes, team.routes,
     workspace.routes, account.routes,
 )

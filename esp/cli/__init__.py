@@ -5,6 +5,7 @@ import typer
 from esp.cli import (
     bench,
     bench_audience,
+    bench_relay,
     bench_science,
     campaign,
     classify,
@@ -38,6 +39,7 @@ app.command("inbound")(mailbox.inbound)
 app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
 bench.app.command("audience")(bench_audience.command)
+bench.app.command("relay")(bench_relay.relay)
 bench.app.command("decay")(bench_science.decay)
 bench.app.command("experiments")(bench_science.experiments)
 app.add_typer(user.app, name="user")

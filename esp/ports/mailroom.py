@@ -105,6 +105,10 @@ class Mailroom(Protocol):
         """Store a message; it is on the disk when this returns, so that 250 may be said (RFC 5321 section 4.2.5)."""
         ...
 
+    async def keep_all(self, messages: Sequence[NewInbound]) -> None:
+        """Store several at once."""
+        ...
+
     async def waiting(self, limit: int) -> tuple[InboundMessage, ...]:
         """Messages that nobody has judged yet, oldest first. They may be of any workspace: correlation tells which."""
         ...

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Boolean, Column, Integer, LargeBinary, Table, insert, select
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, LargeBinary, Table, insert, select
 
 from admin_ui.pages import ALL
 from esp.adapters.sql.database import Database
@@ -35,7 +35,7 @@ def value(column: Column[Any], house: House) -> Any:
         return {}
     if isinstance(column.type, Boolean):
         return False
-    if isinstance(column.type, Integer):
+    if isinstance(column.type, Integer | Float):
         return 1
     text = f"theirs-{column.name}"
     return text.encode() if isinstance(column.type, LargeBinary) else text

@@ -69,6 +69,12 @@ class SqlMailroom:
             )
             return int(result.scalar_one())
 
+    async def keep_all(self, messages: Sequence[NewInbound]) -> None:
+        """Store several messages durably, all or none."""
+        if messages:
+            async with self._database.write() as connection:
+                await connection.execute(insert(inbound_messages), [columns_of(one) for one in messages])
+
     async def waiting(self, limit: int) -> tuple[InboundMessage, ...]:
         """The oldest ``limit`` messages that are still new."""
         query = (
