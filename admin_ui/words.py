@@ -35,7 +35,7 @@ def _catalogue(language: str) -> Mapping[str, tuple[str, ...]]:
 
 
 @lru_cache(maxsize=8)
-def _filled(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+def _filled(language: str) -> tuple[tuple[re.Pattern[str], str, tuple[str, ...]], ...]:
     """Sentences with gaps, as they look once they are filled in; those that say the most of their own come first."""
     found = []
     for english, texts in _catalogue(language).items():
@@ -43,11 +43,8 @@ def _filled(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
         said = sum(len(part) for part in parts[::2])
         if len(parts) > 1 and said >= _ENOUGH:
             pattern = "".join(re.escape(part) if at % 2 == 0 else "(.+?)" for at, part in enumerate(parts))
-            order = {name: f"\\g<{at}>" for at, name in enumerate(parts[1::2], 1)}
-            safe = texts[0].replace("\\", "\\\\")
-            words = _GAP.sub(lambda gap, order=order: order[gap[1]], safe)  # type: ignore[misc]
-            found.append((said, re.compile(pattern, re.DOTALL), words))
-    return tuple((pattern, text) for _said, pattern, text in sorted(found, key=lambda one: -one[0]))
+            found.append((said, re.compile(pattern, re.DOTALL), texts[0], tuple(parts[1::2])))
+    return tuple(found_one[1:] for found_one in sorted(found, key=lambda one: -one[0]))
 
 
 def _(text: str) -> str:
@@ -62,9 +59,11 @@ def _(text: str) -> str:
         return text
     if text in known:
         return known[text][0]
-    for pattern, words in _filled(language):
+    for pattern, words, names in _filled(language):
         if found := pattern.fullmatch(text):
-            return found.expand(words)
+            # A sentence within the sentence says why; anything else is a name and stays as it is.
+            gaps = {name: _(gap) if gap.endswith(".") else gap for name, gap in zip(names, found.groups(), strict=True)}
+            return _GAP.sub(lambda gap: gaps[gap[1]], words)
     return text
 
 

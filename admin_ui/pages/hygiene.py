@@ -75,7 +75,9 @@ class Options(FormModel):
 @routes.get("/hygiene")
 async def index(page: Page) -> web.Response:
     report = await page.app.store.hygiene.latest(page.workspace_id)
-    return page.render("hygiene/index.html", words=words(), defaults=hygiene.DEFAULTS, **_progress(report))
+    return page.render(
+        "hygiene/index.html", words=words(), defaults=hygiene.DEFAULTS, trusted=await hygiene.knows_the_world(page.app),
+        **_progress(report))
 
 
 def _progress(report: HygieneReport | None) -> dict[str, Any]:

@@ -23,6 +23,9 @@ _DOMAINS: Final = 20_000  # asked at most for one report, those with the most pe
 _AT_ONCE: Final = 50
 _PATIENCE: Final = 3.0  # seconds a name
 _PHASES: Final = ("", "domains", "people", "duplicates")
+# A name server that knows none of these (one of a closed network, a captive portal) is believed about no other either:
+# else everybody would be found at a dead domain, and one press would suppress them all.
+_SURELY_ALIVE: Final = ("gmail.com", "outlook.com", "yahoo.com")
 DEFAULTS: Final[Mapping[str, int]] = {"silent_months": 6, "silent_mails": 5}
 
 
@@ -86,11 +89,13 @@ async def _ask_dns(app: App, it: HygieneReport, domains: Mapping[str, int]) -> H
     """Ask for those that nobody asked for lately; a resolver that answers nothing is not asked on."""
     if app.settings.delivery.smart_host:
         return it  # the mail goes there; names may mean nothing here
+    gate = asyncio.Semaphore(_AT_ONCE)
+    if not await _is_trusted(app, gate):
+        return it
     busiest = sorted(domains, key=lambda domain: -domains[domain])
     known = await app.store.hygiene.checked(busiest)
     stale = app.clock.now() - _FRESH
     asked = [one for one in busiest if one not in known or known[one].checked_at < stale][:_DOMAINS]
-    gate = asyncio.Semaphore(_AT_ONCE)
     for start in range(0, len(asked), 500):
         some = asked[start:start + 500]
         answers = await asyncio.gather(*(_is_dead(app, domain, gate) for domain in some))
@@ -100,6 +105,19 @@ async def _ask_dns(app: App, it: HygieneReport, domains: Mapping[str, int]) -> H
         if not found:
             break
     return it
+
+
+async def _is_trusted(app: App, gate: asyncio.Semaphore) -> bool:
+    answers = await asyncio.gather(*(_is_dead(app, domain, gate) for domain in _SURELY_ALIVE))
+    found = {domain: dead for domain, dead in zip(_SURELY_ALIVE, answers, strict=True) if dead is not None}
+    await app.store.hygiene.remember_checked(found, app.clock.now())
+    return not all(found.values()) or not found
+
+
+async def knows_the_world(app: App) -> bool:
+    """Whether the name server, when it was asked last, knew one of the world's largest mail domains, or said nothing."""
+    known = await app.store.hygiene.checked(_SURELY_ALIVE)
+    return not known or any(it.dead_since is None for it in known.values())
 
 
 async def _is_dead(app: App, domain: str, gate: asyncio.Semaphore) -> bool | None:
@@ -143,6 +161,8 @@ async def _judges(app: App, domains: Mapping[str, int]) -> _Judges:
     meant = await asyncio.to_thread(suggestions, domains)
     checked = await app.store.hygiene.checked(list(domains))
     dead = frozenset(domain for domain, it in checked.items() if it.dead_since is not None)
+    if not await knows_the_world(app):
+        dead = frozenset()
     throw_away = disposable_domains()
     listed = frozenset(domain for domain in domains if is_disposable(domain, throw_away))
     return _Judges(meant, dead, listed.__contains__)

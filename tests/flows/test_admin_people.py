@@ -253,3 +253,27 @@ async def test_the_report_finds_what_is_wrong_and_the_step_is_undone(house: Hous
     assert "/merge/" in browser.last
     assert (await browser.get("/hygiene/1/nonsense")).status == 404
     assert (await browser.submit("/hygiene", {"silent_months": "0"})).status in (400, 422)
+
+
+async def test_a_name_server_that_knows_nobody_is_not_believed(house: House) -> None:
+    """In a closed network every domain is unknown; nobody's people may be offered for suppression because of that."""
+    for email in ("ani@gmail.com", "budi@shop.example"):
+        await add_contact(house.app, 1, email, {}, {})
+    nothing = DnsError("no such domain", permanent=True)
+    for domain in ("gmail.com", "outlook.com", "yahoo.com", "shop.example"):
+        house.dns.records["MX", domain] = nothing
+    browser = await house.logged_in()
+
+    async def report() -> dict[str, int]:
+        await browser.submit("/hygiene", {"silent_months": "6", "silent_mails": "5"})
+        assert await run_hygiene(house.app)
+        made = await house.app.store.hygiene.latest(1)
+        assert made
+        await browser.get("/hygiene")
+        return dict(made.counts)
+
+    assert await report() == {}
+    assert "Dead domains could not be looked for." in browser.last
+    del house.dns.records["MX", "gmail.com"]
+    assert await report() == {"dead_domain": 1}
+    assert "Dead domains could not be looked for." not in browser.last

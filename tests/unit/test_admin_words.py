@@ -70,6 +70,9 @@ def test_a_sentence_that_comes_filled_in_is_known_again() -> None:
     try:
         said = _("The host a\\g<1>.{b}(c) is not known.")
         assert said == CATALOGUE["The host {host} is not known."].replace("{host}", "a\\g<1>.{b}(c)")
+        assert _("The segment Contacts cannot be used: The tag was deleted.") == (
+            CATALOGUE["The segment {name} cannot be used: {why}"]
+            .replace("{name}", "Contacts").replace("{why}", CATALOGUE["The tag was deleted."]))
         assert _("Whatever it is, it is not known.") == "Whatever it is, it is not known."
     finally:
         LANGUAGE.reset(token)
