@@ -18,7 +18,10 @@ FULL_NAME: Final = "full_name"  # split at its first blank into first and last n
 STATUS: Final = "status"  # subscribed, unsubscribed, bounced and their like in several systems' words
 TAGS: Final = "tags"  # separated by commas, semicolons or bars
 ATTRIBUTES: Final = "attributes"  # a JSON object of custom fields, as listmonk exports it
-TARGETS: Final = (EMAIL, *STANDARD_FIELDS, FULL_NAME, STATUS, TAGS, ATTRIBUTES)
+# When and from where somebody agreed, as another system noted it: kept as consent records of their own.
+PROOF: Final = {"optin_time": "opt-in time", "optin_ip": "opt-in address", "confirm_time": "confirmation time",
+                "confirm_ip": "confirmation address"}
+TARGETS: Final = (EMAIL, *STANDARD_FIELDS, FULL_NAME, STATUS, TAGS, ATTRIBUTES, *PROOF)
 MAX_COLUMNS: Final = 500
 
 _NAMES: Final[dict[str, str]] = {

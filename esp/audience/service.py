@@ -1,7 +1,8 @@
 """Files are read in a process of their own: beside the database on another core, and bounded in memory.
 
 ``ReadingChild`` is the parent's side. ``python -m esp.audience.service`` is the child: one request as a line of JSON on
-standard input, then framed JSON answers on standard output, never more than one ahead of the parent.
+standard input, then framed answers on standard output (JSON, and rows as the database takes them), never more than one
+ahead of the parent.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from esp.audience.csv_blocks import Block, read_blocks
+from esp.audience.csv_handover import pack
+from esp.audience.csv_ordinary import OrdinaryRows
 from esp.audience.csv_records import MAX_FIELD, RAW_KEPT, Record
 from esp.audience.csv_stage import Columns, fold
 from esp.audience.csv_status import Standing
@@ -28,14 +31,15 @@ from esp.audience.csv_text import Dialect
 from esp.audience.xlsx import convert
 from esp.errors import InputError
 from esp.model.fields import FieldType
-from esp.ports.imports import ImportChunk, Reject, StagedRow
+from esp.ports.imports import ImportChunk, Reject, StagedForm, StagedRow, StagedRows
 from esp.ports.people import ContactField
 
 _MEMORY: Final = 768 * 1024 * 1024  # of address space, most of which the interpreter only reserves
 _XLSX_SECONDS: Final = 600
-_LENGTH: Final = struct.Struct(">I")
+_LENGTHS: Final = struct.Struct(">II")  # of the answer, and of the octets that come with it
 _PIPE_OCTETS: Final = 1 << 20
 _GARBAGE: Final = 1_000_000  # containers made and not freed before the child looks for cycles
+_KEY: Final = itemgetter(0)
 _IN_ORDER: Final = 2_000  # people who are shown in the order of their file; in a longer one nobody would see it
 
 
@@ -65,53 +69,49 @@ async def _child(request: Mapping[str, Any]) -> AsyncIterator[asyncio.subprocess
             await process.stdout.read()  # the pipe's transport closes only when the loop has seen its end
 
 
-async def _answers(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, Any]]:
-    """What the child says until it says that it is done; raises InputError with its words, or where it died."""
+async def _answers(process: asyncio.subprocess.Process) -> AsyncIterator[tuple[dict[str, Any], bytes]]:
+    """What the child says, each with its octets, until it says that it is done.
+
+    Raises InputError with its words, or where it died.
+    """
     assert process.stdout is not None
     while True:
         try:
-            (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-            answer = _parsed(await process.stdout.readexactly(length))
+            length, octets = _LENGTHS.unpack(await process.stdout.readexactly(_LENGTHS.size))
+            answer = orjson.loads(await process.stdout.readexactly(length))
+            packed = await process.stdout.readexactly(octets)
         except asyncio.IncompleteReadError:
             raise InputError("The file needed too much memory or time to read, so reading was stopped.") from None
         if "error" in answer:
             raise InputError(answer["error"])
         if "end" in answer:
             return
-        yield answer
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    """A chunk is lists by the ten thousand, all of them wanted: looking for garbage among them costs more than they."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        answer: dict[str, Any] = orjson.loads(data)
-        return answer
-    finally:
-        if collecting:
-            gc.enable()
+        yield answer, packed
 
 
 async def read_chunks(
     path: Path, dialect: Dialect, octets: int, lines: int, columns: Columns, chunk_rows: int, rows_read: int,
+    form: StagedForm,
 ) -> AsyncGenerator[ImportChunk]:
-    """The file from ``octets`` on (after ``lines`` lines and ``rows_read`` rows) as chunks of some ``chunk_rows`` rows.
+    """The file from ``octets`` on (after ``lines`` lines and ``rows_read`` rows) as chunks of some ``chunk_rows`` rows
+    in ``form``.
 
     Close the iterator (``aclosing``) where it is left early: the child is ended with it.
     """
     request = {
         "task": "csv", "path": str(path), "octets": octets, "lines": lines, "chunk_rows": chunk_rows,
+        "form": form.value,
         "dialect": [dialect.encoding, dialect.newline, dialect.delimiter, dialect.start, dialect.start_lines],
         "width": columns.width, "targets": columns.targets, "standing": int(columns.standing),
         "typed": [[it.key, it.label, it.type.value, it.choices] for it in columns.typed.values()],
     }
     async with _child(request) as process:
-        async for answer in _answers(process):
+        async for answer, packed in _answers(process):
             rows_read += answer["read"]
             yield ImportChunk(
-                answer["rows"], [Reject(*it) for it in answer["rejects"]], answer["octets"], answer["lines"],
-                rows_read, finished=False, repeated_changed=answer["changed"], repeated_same=answer["same"])
+                StagedRows(packed, **answer["rows"]), [Reject(*it) for it in answer["rejects"]], answer["octets"],
+                answer["lines"], rows_read, finished=False, repeated_changed=answer["changed"],
+                repeated_same=answer["same"], addresses=answer["keys"])
 
 
 async def convert_workbook(source: Path, target: Path) -> None:
@@ -124,6 +124,9 @@ async def convert_workbook(source: Path, target: Path) -> None:
 # ---- the child -------------------------------------------------------------------------------------------------------
 
 
+_Answer = tuple[dict[str, Any], bytes]
+
+
 class _Gathering:
     """A chunk as it grows: each person once, in the order of the file."""
 
@@ -132,18 +135,21 @@ class _Gathering:
         self.rejects: list[tuple[int, str, str]] = []
         self.read = self.changed = self.same = 0
 
-    def add_block(self, block: Block, columns: Columns) -> None:
-        make = columns.row
-        for index, cells in enumerate(block.rows):
-            if not any(cells):
+    def add_block(self, block: Block, ordinary: OrdinaryRows, columns: Columns) -> None:
+        staged, odd = ordinary.read(block.rows)
+        if not odd:
+            self._keep_all(staged)
+            return
+        for n, (row, cells) in enumerate(zip(staged, block.rows, strict=True)):
+            if n not in odd:
+                self._keep(row)
+                continue
+            if not any(map(str.strip, cells)):
                 continue
             try:
-                row = make(cells)
+                self._keep(columns.row(cells))
             except ValueError as error:
-                if any(map(str.strip, cells)):
-                    self._refuse(block.line + index, str(error), block.raw(index))
-                continue
-            self._keep(row)
+                self._refuse(block.line + n, str(error), block.raw(n))
 
     def add_records(self, records: Sequence[Record], columns: Columns) -> None:
         for record in records:
@@ -160,47 +166,63 @@ class _Gathering:
         self.read += 1
         self.rejects.append((line, reason, raw[:RAW_KEPT].rstrip("\r\n").replace("\0", "\u2400")))
 
+    def _keep_all(self, rows: Sequence[StagedRow]) -> None:
+        people = dict(zip(map(_KEY, rows), rows, strict=True))
+        if len(people) == len(rows) and self.rows.keys().isdisjoint(people):
+            self.rows.update(people)
+            self.read += len(rows)
+        else:
+            for row in rows:
+                self._keep(row)
+
     def _keep(self, row: StagedRow) -> None:
         self.read += 1
         first = self.rows.setdefault(row[0], row)
         if first is not row:
-            if fold(first, row):
+            folded = fold(first, row)
+            if folded is not first:
+                self.rows[row[0]] = folded
                 self.changed += 1
             else:
                 self.same += 1
 
 
-def _read_csv(file: BinaryIO, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _read_csv(file: BinaryIO, request: Mapping[str, Any]) -> Iterator[_Answer]:
     typed = [ContactField(0, "", key, label, FieldType(kind), tuple(choices))
              for key, label, kind, choices in request["typed"]]
     columns = Columns(request["width"], [(index, target) for index, target in request["targets"]], typed,
                       Standing(request["standing"]))
+    ordinary = OrdinaryRows(columns)
     file.seek(request["octets"])
     chunk, octets, lines = _Gathering(), request["octets"], request["lines"]
     for part in read_blocks(file, Dialect(*request["dialect"]), request["octets"], request["lines"]):
         if isinstance(part, Block):
-            chunk.add_block(part, columns)
+            chunk.add_block(part, ordinary, columns)
             octets, lines = part.octets, part.lines
         else:
             chunk.add_records(part, columns)
             octets, lines = part[-1].octets, part[-1].lines
         if chunk.read >= request["chunk_rows"]:
-            yield _answer(chunk, octets, lines)
+            yield _answer(chunk, octets, lines, request)
             chunk = _Gathering()
     if chunk.read:
-        yield _answer(chunk, octets, lines)
+        yield _answer(chunk, octets, lines, request)
 
 
-def _answer(chunk: _Gathering, octets: int, lines: int) -> dict[str, Any]:
+def _answer(chunk: _Gathering, octets: int, lines: int, request: Mapping[str, Any]) -> _Answer:
     rows = list(chunk.rows.values())
     if len(rows) > _IN_ORDER:
         # By address, as the index is: each of its pages is then fetched, changed and written once a chunk.
-        rows.sort(key=itemgetter(0))
-    return {"rows": rows, "rejects": chunk.rejects, "octets": octets, "lines": lines,
-            "read": chunk.read, "changed": chunk.changed, "same": chunk.same}
+        rows = list(map(chunk.rows.__getitem__, sorted(chunk.rows)))
+    packed = pack(rows, StagedForm(request["form"]))
+    return {
+        "rows": {name: getattr(packed, name) for name in StagedRows.__slots__ if name != "packed"},
+        "rejects": chunk.rejects, "octets": octets, "lines": lines, "read": chunk.read, "changed": chunk.changed,
+        "same": chunk.same, "keys": "\n".join(map(_KEY, rows)),
+    }, packed.packed
 
 
-def _work(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _work(request: Mapping[str, Any]) -> Iterator[_Answer]:
     try:
         match request["task"]:
             case "csv":
@@ -213,12 +235,12 @@ def _work(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 resource.setrlimit(resource.RLIMIT_CPU, (_XLSX_SECONDS, _XLSX_SECONDS))
                 convert(Path(request["source"]), Path(request["target"]))
     except InputError as error:
-        yield {"error": str(error)}
+        yield {"error": str(error)}, b""
     except FileNotFoundError:
-        yield {"error": "The uploaded file is not there any more. Upload it again."}
+        yield {"error": "The uploaded file is not there any more. Upload it again."}, b""
     except MemoryError:
-        yield {"error": "The file needed too much memory to read, so reading was stopped."}
-    yield {"end": True}
+        yield {"error": "The file needed too much memory to read, so reading was stopped."}, b""
+    yield {"end": True}, b""
 
 
 def _serve() -> None:
@@ -226,9 +248,10 @@ def _serve() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     out = sys.stdout.buffer
     with suppress(BrokenPipeError):  # the parent has gone, and with it the wish to know
-        for answer in _work(orjson.loads(sys.stdin.buffer.readline())):
+        for answer, packed in _work(orjson.loads(sys.stdin.buffer.readline())):
             data = orjson.dumps(answer)
-            out.write(_LENGTH.pack(len(data)) + data)
+            out.write(_LENGTHS.pack(len(data), len(packed)) + data)
+            out.write(packed)
             out.flush()
 
 

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,6 +25,7 @@ from admin_ui.app import build as build_admin
 from esp import wiring
 from esp.app import App
 from esp.audience.generate_audience import audience_csv
+from esp.cli.private_postgres import PRIVATE, PrivatePostgres, private_postgres
 from esp.cli.shared import JsonOption, err, out, print_json, run
 from esp.errors import MerpatiError
 from esp.flows import accounts, imports, segments
@@ -82,9 +84,11 @@ def _rules(campaign_id: int, list_id: int) -> list[dict[str, Any]]:
 
 def command(
     contacts: Annotated[int, typer.Option(min=1000, help="How many people.")] = 100_000,
-    database: Annotated[str, typer.Option(help="sqlite, or the URL of an empty PostgreSQL database.")] = "sqlite",
+    database: Annotated[str, typer.Option(
+        help="sqlite; postgresql (a server of its own is started); or the URL of an empty database.")] = "sqlite",
     direct: Annotated[bool, typer.Option(
         help="Write people straight into the tables and import a small file only: for all but the import.")] = False,
+    import_only: Annotated[bool, typer.Option(help="Only the import, and the import of the same file again.")] = False,
     events: Annotated[int, typer.Option(help="Events behind the segments; default ten for each person.")] = -1,
     as_json: JsonOption = False,
 ) -> None:
@@ -93,8 +97,9 @@ def command(
     async def main() -> None:
         sizes = [contacts] if contacts <= _SMALL else [_SMALL, contacts]
         for size in sizes:
-            # On PostgreSQL both sizes share the database; each has a workspace of its own.
-            figures = await _measure(size, database, 10 * size if events < 0 else events, direct)
+            with private_postgres() if database == PRIVATE else nullcontext(PrivatePostgres(database)) as server:
+                bench = _Bench(size, 10 * size if events < 0 else events, direct, import_only, server)
+                figures = await _measure(bench)
             if as_json:
                 print_json(figures)
             else:
@@ -104,44 +109,60 @@ def command(
     run(main())
 
 
-async def _measure(contacts: int, database: str, events: int, direct: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What is asked for, and where the data go."""
+
+    contacts: int
+    events: int
+    direct: bool
+    import_only: bool
+    server: PrivatePostgres  # on SQLite its URL is that word
+
+    @property
+    def database(self) -> str:
+        return "sqlite" if self.server.url == "sqlite" else "postgresql"
+
+
+async def _measure(bench: _Bench) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="merpati-bench-") as folder:
         settings = load(
-            server={"data_dir": folder}, database={"url": "" if database == "sqlite" else database},
-            log={"level": "warning"}, delivery={"audience_backlog": 10 * contacts})
+            server={"data_dir": folder}, database={"url": "" if bench.database == "sqlite" else bench.server.url},
+            log={"level": "warning"}, delivery={"audience_backlog": 10 * bench.contacts})
         app = await wiring.build(settings)
         try:
-            return await _figures(app, Path(folder), contacts, "sqlite" if database == "sqlite" else "postgresql",
-                                  events, direct)
+            return await _figures(app, Path(folder), bench)
         finally:
             await app.close()
 
 
-async def _figures(
-    app: App, folder: Path, contacts: int, database: str, events: int, direct: bool,
-) -> dict[str, Any]:
-    _say(f"{contacts:,} people on {database}")
+async def _figures(app: App, folder: Path, bench: _Bench) -> dict[str, Any]:
+    contacts = bench.contacts
+    _say(f"{contacts:,} people on {bench.database}")
     workspace = await app.store.accounts.create_workspace("Bench", "Jl. Braga 1, Bandung", app.clock.now())
     audience = await app.store.contacts.create_list(workspace.id, "News", "news", "", app.clock.now())
     file = folder / "people.csv"
     with file.open("w", encoding="utf-8", newline="") as target:
-        target.writelines(audience_csv(_FEW if direct else contacts, seed=1))
-    figures: dict[str, Any] = {"database": database, "contacts": contacts,
+        target.writelines(audience_csv(_FEW if bench.direct else contacts, seed=1))
+    figures: dict[str, Any] = {"database": bench.database, "contacts": contacts,
                                "file_mb": round(file.stat().st_size / 1e6, 1)}
-    peak = _rss_mb()
+    peak = 0.0
     for name in ("import", "reimport"):
-        seconds, cpu, rss = await _import(app, workspace.id, audience.id, file)
-        if not direct:
-            figures |= {f"{name}_seconds": round(seconds, 2), f"{name}_cpu_seconds": round(cpu, 2)}
+        its, rss = await _import(app, workspace.id, audience.id, file, bench.server)
+        if not bench.direct:
+            figures |= {f"{name}_{key}": round(value, 2) for key, value in its.items()}
         peak = max(peak, rss)
-    if direct:
+    if bench.direct:
         await wiring.seed_audience(app, workspace.id, audience.id, audience_csv(contacts - _FEW, seed=2))
     else:
         figures["import_rss_mb"] = round(peak, 1)
+    figures["load_average"] = round(os.getloadavg()[0], 1)
+    if bench.import_only:
+        return figures
     campaign_id, seconds, cpu = await _walk(app, workspace.id, audience.id)
     figures |= {"audience_seconds": round(seconds, 2), "audience_cpu_seconds": round(cpu, 2)}
     began = time.monotonic()
-    figures["events"] = await wiring.seed_engagement(app, workspace.id, campaign_id, events)
+    figures["events"] = await wiring.seed_engagement(app, workspace.id, campaign_id, bench.events)
     _say(f"{figures['events']:,} events made in {time.monotonic() - began:.0f} s")
     figures |= await _segments(app, workspace.id, campaign_id, audience.id)
     figures["search_p95_ms"] = await _searches(app, workspace.id)
@@ -158,9 +179,9 @@ def _rss_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _cpu() -> float:
+def _children_cpu() -> float:
     its = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + its.ru_utime + its.ru_stime
+    return its.ru_utime + its.ru_stime
 
 
 async def _octets(file: Path) -> AsyncIterator[bytes]:
@@ -169,23 +190,30 @@ async def _octets(file: Path) -> AsyncIterator[bytes]:
             yield data
 
 
-async def _import(app: App, workspace_id: int, list_id: int, file: Path) -> tuple[float, float, float]:
-    """Seconds, CPU seconds, and the largest memory of this process while it imported."""
+async def _import(
+    app: App, workspace_id: int, list_id: int, file: Path, server: PrivatePostgres,
+) -> tuple[dict[str, float], float]:
+    """Seconds, and those of a CPU that this process, the reading child and the server used; and the largest memory of
+    this process while it imported."""
     stored = await imports.store_upload(app, workspace_id, None, file.name, _octets(file))
     found = await imports.inspect_import(app, workspace_id, stored.id)
     await imports.begin_import(app, workspace_id, stored.id, list_id, found.mapping)
-    began, cpu, peak = time.monotonic(), _cpu(), 0.0
+    used, peak = [(time.monotonic(), time.process_time(), _children_cpu(), server.cpu_seconds)], 0.0
     reading = asyncio.create_task(imports.run_imports(app))
     while not reading.done():
         peak = max(peak, _rss_mb())
         await asyncio.wait({reading}, timeout=0.1)
     await reading
-    seconds = time.monotonic() - began
+    used.append((time.monotonic(), time.process_time(), _children_cpu(), server.cpu_seconds))
     done = await app.store.imports.get(workspace_id, stored.id)
     if done.rejected or not imports.is_over(done) or done.error:
         raise MerpatiError(f"The import did not go as it should: {done.error or done.rejected}")
-    _say(f"  {done.rows_read:,} rows, {done.created:,} new, {done.unchanged:,} as before: {seconds:.1f} s")
-    return seconds, _cpu() - cpu, peak
+    names = ("seconds", "cpu_seconds", "child_cpu_seconds", "server_cpu_seconds")
+    its = {name: after - before for name, before, after in zip(names, *used, strict=True)}
+    if not server.folder:
+        del its["server_cpu_seconds"]
+    _say(f"  {done.rows_read:,} rows, {done.created:,} new, {done.unchanged:,} as before: {its['seconds']:.1f} s")
+    return its, peak
 
 
 async def _walk(app: App, workspace_id: int, list_id: int) -> tuple[int, float, float]:
@@ -198,14 +226,14 @@ async def _walk(app: App, workspace_id: int, list_id: int) -> tuple[int, float, 
         name="Bench", variants=(VariantEdit("Hello {{ contact.first_name or 'friend' }}", "<p>Hello</p>"),),
         include_lists=(list_id,), domain_id=domain.id, from_name="Bench", from_address=f"news@{domain.name}"))
     await act(app, workspace_id, campaign.id, CampaignAction.START)
-    began, cpu = time.monotonic(), _cpu()
+    began, cpu = time.monotonic(), time.process_time()
     # Step by step and without the pause for the sending to catch up, which is not what is measured.
     while await walk_step(app, (await app.store.campaigns.get(workspace_id, campaign.id)).campaign):
         pass
     seconds = time.monotonic() - began
     await act(app, workspace_id, campaign.id, CampaignAction.PAUSE)
     _say(f"  the audience written as deliveries: {seconds:.1f} s")
-    return campaign.id, seconds, _cpu() - cpu
+    return campaign.id, seconds, time.process_time() - cpu
 
 
 async def _segments(app: App, workspace_id: int, campaign_id: int, list_id: int) -> dict[str, Any]:

@@ -26,14 +26,17 @@ _WATCH: Final = '"$@" & server=$!; read -r _; kill -INT $server; wait $server'
 
 @dataclass(frozen=True, slots=True)
 class PrivatePostgres:
-    """``url`` is an empty database of the server's; ``folder`` holds its files."""
+    """``url`` is an empty database of the server's; ``folder`` holds its files. Without a folder it is somebody
+    else's, whose processes are not looked at."""
 
     url: str
-    folder: Path
+    folder: Path | None = None
 
     @property
     def cpu_seconds(self) -> float:
         """What the server's processes used of a CPU until now, those that have ended included."""
+        if self.folder is None:
+            return 0.0
         leader = int((self.folder / "db/postmaster.pid").read_text().split("\n", 1)[0])
         used = 0.0
         for stat in Path("/proc").glob("[0-9]*/stat"):

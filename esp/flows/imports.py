@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,7 @@ from esp.audience.service import convert_workbook, read_chunks
 from esp.errors import InputError, LeaseLostError
 from esp.flows.erasure import bar_erased
 from esp.model.ids import new_public_id
-from esp.ports.imports import STAGED_COLUMNS, Comparison, Import, ImportChunk, ImportState, Reject
+from esp.ports.imports import Comparison, Import, ImportChunk, ImportState, Reject, StagedRows
 
 MAX_FILE_OCTETS: Final = 2 * 1024**3
 DRY_RUN_ROWS: Final = 50_000
@@ -224,7 +224,8 @@ async def try_import(
     columns = Columns.of(header, check_mapping(header, mapping), await app.store.people.fields(workspace_id), standing)
     total, rejects, reasons, complete = Comparison(), list[Reject](), Counter[str](), True
     rows = repeated_changed = repeated_same = 0
-    async with aclosing(read_chunks(path, dialect, first.octets, first.lines, columns, 5000, 0)) as chunks:
+    chunks = read_chunks(path, dialect, first.octets, first.lines, columns, 5000, 0, app.store.imports.form)
+    async with aclosing(chunks):
         async for chunk in chunks:
             found = await app.store.imports.compare(workspace_id, list_id, chunk.rows, resubscribe)
             total = Comparison(
@@ -274,21 +275,41 @@ async def _run(app: App, it: Import) -> None:
     columns = Columns.of(header, check_mapping(header, it.mapping), await app.store.people.fields(it.workspace_id),
                          Standing(int(it.options.get("standing", 0))))
     octets, lines = (it.bytes_read, it.lines_read) if it.bytes_read else (first.octets, first.lines)
-    store, key = app.store.imports, STAGED_COLUMNS.index("email_key")
+    store = app.store.imports
+    chunks = read_chunks(path, dialect, octets, lines, columns, store.chunk_rows, it.rows_read, store.form)
     try:
-        async with aclosing(
-            read_chunks(path, dialect, octets, lines, columns, store.chunk_rows, it.rows_read)
-        ) as chunks:
-            async for chunk in chunks:
-                await bar_erased(app, it.workspace_id, [row[key] for row in chunk.rows])
+        async with aclosing(_ahead(app, it.workspace_id, chunks)) as ready:
+            async for chunk in ready:
                 it = await store.apply(it, chunk, app.clock.now())
                 # Other processes ask for SQLite's one writer now and then; this is their moment.
                 await asyncio.sleep(_BREATH)
-        done = ImportChunk((), (), it.bytes_total, it.lines_read, it.rows_read, finished=True)
+        done = ImportChunk(StagedRows(), (), it.bytes_total, it.lines_read, it.rows_read, finished=True)
         await store.apply(it, done, app.clock.now())
     except asyncio.CancelledError:
         await asyncio.shield(store.release(it))
         raise
+
+
+async def _ahead(
+    app: App, workspace_id: int, chunks: AsyncGenerator[ImportChunk],
+) -> AsyncGenerator[ImportChunk]:
+    """The chunks, of which one is always on its way while another is written; the erased among them are barred."""
+
+    async def fetch() -> ImportChunk | None:
+        chunk = await anext(chunks, None)
+        if chunk is not None:
+            await bar_erased(app, workspace_id, chunk.email_keys)
+        return chunk
+
+    async with aclosing(chunks):
+        coming = asyncio.create_task(fetch())
+        try:
+            while (chunk := await coming) is not None:
+                coming = asyncio.create_task(fetch())
+                yield chunk
+        finally:
+            coming.cancel()
+            await asyncio.wait({coming})
 
 
 async def forget_files(app: App) -> bool:

@@ -6,16 +6,38 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-# A person as a file says, on the way to the database: a list of values, for there are a million of them. Standard
+# A person as a file says, on the way to the database: a tuple of values, for there are a million of them. Standard
 # fields that the row does not name are None; ``fields`` is a JSON object of custom ones; ``first_key`` and ``last_key``
 # are the case-folded names; ``standing`` is an esp.audience.csv_status.Standing; ``tags`` is '' or a JSON object of
-# case-folded name -> name.
-StagedRow = list[Any]
+# case-folded name -> name; ``proof`` is '' or one of esp.audience.csv_columns.PROOF -> what another system noted.
+StagedRow = tuple[Any, ...]
 STAGED_COLUMNS = (
-    "email_key", "email", "domain", "public_id", "first_name", "last_name", "city", "country", "language", "time_zone",
-    "birth_date", "first_key", "last_key", "fields", "standing", "tags",
+    "email_key", "email", "domain", "first_name", "last_name", "city", "country", "language", "time_zone",
+    "birth_date", "first_key", "last_key", "fields", "standing", "tags", "proof",
 )
-STAGED_FIELDS, STAGED_STANDING, STAGED_TAGS = 13, 14, 15
+STAGED_FIELDS, STAGED_STANDING, STAGED_TAGS, STAGED_PROOF = 12, 13, 14, 15
+
+
+class StagedForm(StrEnum):
+    """How staged rows are handed to a database, so that no row is touched on the way.
+
+    ``sqlite``: the image of a database that holds them in a table ``staging``; ``copy``: PostgreSQL's COPY text. Either
+    has a number ``n`` from 1 and a ``public_id`` before STAGED_COLUMNS.
+    """
+
+    SQLITE = "sqlite"
+    COPY = "copy"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRows:
+    """Rows as the reading child packed them: every address once. What only few chunks hold is said beside them."""
+
+    packed: bytes = b""
+    count: int = 0
+    standings: bool = False  # whether somebody stands otherwise than joining
+    tags: bool = False
+    proofs: bool = False
 
 
 class ImportState(StrEnum):
@@ -78,10 +100,10 @@ class RejectRow:
 class ImportChunk:
     """What one step of an import found: rows, rejects, and where the file goes on; applied in one transaction.
 
-    Every address is there once; rows that were folded into an earlier one are counted as repeated.
+    Rows that were folded into an earlier one are counted as repeated.
     """
 
-    rows: Sequence[StagedRow]
+    rows: StagedRows
     rejects: Sequence[Reject]
     bytes_read: int
     lines_read: int
@@ -89,6 +111,11 @@ class ImportChunk:
     finished: bool
     repeated_changed: int = 0
     repeated_same: int = 0
+    addresses: str = ""  # the rows' keys, a line each: few want to see them
+
+    @property
+    def email_keys(self) -> Sequence[str]:
+        return self.addresses.split("\n") if self.addresses else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +136,13 @@ class Imports(Protocol):
         """How many rows one transaction should take on this database."""
         ...
 
+    @property
+    def form(self) -> StagedForm:
+        """How this database takes staged rows."""
+        ...
+
     async def compare(
-        self, workspace_id: int, list_id: int | None, rows: Sequence[StagedRow], resubscribe: bool,
+        self, workspace_id: int, list_id: int | None, rows: StagedRows, resubscribe: bool,
     ) -> Comparison:
         """What ``apply`` would make of the rows; nothing is written."""
         ...

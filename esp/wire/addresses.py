@@ -76,7 +76,7 @@ def _check_local(local: str) -> None:
 
 
 @lru_cache(maxsize=8192)
-def _known_domain(text: str) -> str:
+def known_domain(text: str) -> str:
     return parse_domain(text)
 
 
@@ -89,7 +89,7 @@ def plain_parts(text: str) -> tuple[str, str, str] | None:
     local, _, domain_text = text.rpartition("@")
     if len(local) > 64 or not domain_text.isascii() or _LOCAL.fullmatch(local) is None or "=?" in local:
         return None
-    domain = _known_domain(domain_text)
+    domain = known_domain(domain_text)
     address = f"{local}@{domain}"
     return (address, f"{local.lower()}@{domain}", domain) if len(address) <= 254 else None
 

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hmac
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -195,8 +195,18 @@ class TokenSigner:
 
     def lasting_fingerprint(self, kind: str, value: str) -> str:
         """As ``fingerprint``, by the oldest key, which stays when others are added: for what must be known for ever."""
-        data = f"{kind}\0{value}".encode("utf-8", "replace")
-        return blake2b(data, digest_size=32, key=self._keys[min(self._keys)], person=b"lasting").hexdigest()
+        return self.lasting_fingerprints(f"{kind}\0", (value,))[0]
+
+    def lasting_fingerprints(self, kind: str, values: Iterable[str]) -> list[str]:
+        """``lasting_fingerprint`` of many values, each after ``kind``, which ends with a NUL."""
+        begun = blake2b(kind.encode("utf-8", "replace"), digest_size=32, key=self._keys[min(self._keys)],
+                        person=b"lasting")
+        made = []
+        for value in values:
+            one = begun.copy()
+            one.update(value.encode("utf-8", "replace"))
+            made.append(one.hexdigest())
+        return made
 
     def seal(self, kind: str, workspace_id: int, text: str) -> str:
         """``text`` as the database may keep it: AES-256-GCM, bound to what it is and whose, in base64url."""

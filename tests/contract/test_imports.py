@@ -8,20 +8,22 @@ from esp.adapters.sql.accounts import SqlAccounts
 from esp.adapters.sql.contacts import SqlContacts
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.imports import SqlImports
+from esp.audience.csv_handover import pack
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
-from esp.model.ids import new_public_id
-from esp.ports.imports import STAGED_COLUMNS, ImportChunk, ImportState, Reject, StagedRow
+from esp.ports.imports import STAGED_COLUMNS, ImportChunk, ImportState, Reject, StagedRow, StagedRows
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 
-def person(email: str, fields: str = "{}", standing: int = 0, tags: str = "", **standard: str) -> StagedRow:
-    row = {"email_key": email.casefold(), "email": email, "domain": email.rpartition("@")[2],
-           "public_id": new_public_id(), "fields": fields, "standing": standing, "tags": tags, **standard}
+def person(
+    email: str, fields: str = "{}", standing: int = 0, tags: str = "", proof: str = "", **standard: str,
+) -> StagedRow:
+    row = {"email_key": email.casefold(), "email": email, "domain": email.rpartition("@")[2], "fields": fields,
+           "standing": standing, "tags": tags, "proof": proof, **standard}
     for name in ("first", "last"):
         if f"{name}_name" in standard:
             row[f"{name}_key"] = standard[f"{name}_name"].casefold()
-    return [row.get(name) for name in STAGED_COLUMNS]
+    return tuple(row.get(name) for name in STAGED_COLUMNS)
 
 
 @pytest.fixture
@@ -65,12 +67,12 @@ async def test_an_import_moves_its_cursor_with_its_rows_and_only_from_where_it_i
     claimed = await imports.claim(NOW, NOW)
     assert claimed is not None
     rejects = [Reject(3, "The address has no @.", "nobody")]
-    chunk = ImportChunk([person("a@x.example")], rejects, 60, 3, 2, finished=False)
+    chunk = ImportChunk(pack([person("a@x.example")], imports.form), rejects, 60, 3, 2, finished=False)
     moved = await imports.apply(claimed, chunk, NOW)
     assert (moved.bytes_read, moved.created, moved.rejected) == (60, 1, 1)
     with pytest.raises(LeaseLostError):
         await imports.apply(claimed, chunk, NOW)
-    done = await imports.apply(moved, ImportChunk([], [], 100, 3, 2, finished=True), NOW)
+    done = await imports.apply(moved, ImportChunk(StagedRows(), [], 100, 3, 2, finished=True), NOW)
     assert done.state is ImportState.DONE
     assert [row.reject for row in await imports.rejects(workspace, made.id)] == rejects
     assert (await contacts.get_list(workspace, news.id)).subscribed == 1

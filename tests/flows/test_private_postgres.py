@@ -31,6 +31,7 @@ def _gone(pid: int) -> bool:
 
 async def test_a_private_server_holds_a_database_of_ours_and_goes() -> None:
     with private_postgres(["wal_compression=on"]) as server:
+        assert server.folder is not None
         database = Database(server.url)
         await migrate(database)
         await database.check()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from esp.errors import DependencyError, SettingsError
 
@@ -21,6 +22,9 @@ _READER_CACHE: Final = 1_000
 _WRITER_CACHE: Final = 8_000
 _SENDING_WRITER_CACHE: Final = 2_000  # a few hundred outcomes dirty less than half of it
 _SENDING_READERS: Final = 4
+# An import's chunk dirties pages all over the indexes, and what does not fit is written to the WAL more than once. The
+# connection lives as long as the chunk, and its cache with it.
+_BULK_CACHE: Final = 64_000
 
 
 def _dumps(value: Any) -> str:
@@ -66,16 +70,22 @@ class Database:
             self._reader = self._sqlite_engine(options, readers, _READER_CACHE, writes=False)
             writer_cache = _SENDING_WRITER_CACHE if sending else _WRITER_CACHE
             self._writer = self._sqlite_engine(options, 1, writer_cache, writes=True)
+            self._bulk_writer = self._sqlite_engine(options, 0, _BULK_CACHE, writes=True, checks=False)
+            self._bulk_reader = self._sqlite_engine(options, 0, _READER_CACHE, writes=False)
             self._turn: asyncio.Lock | None = asyncio.Lock()
         else:
-            self._reader = self._writer = create_async_engine(
+            self._reader = self._writer = self._bulk_reader = self._bulk_writer = create_async_engine(
                 self.url, pool_size=pool_size, max_overflow=5, pool_pre_ping=True, **options
             )
             self._turn = None
 
-    def _sqlite_engine(self, options: dict[str, Any], pool_size: int, cache: int, writes: bool) -> AsyncEngine:
+    def _sqlite_engine(
+        self, options: dict[str, Any], pool_size: int, cache: int, writes: bool, checks: bool = True,
+    ) -> AsyncEngine:
+        """With ``pool_size`` 0 each connection is closed after use; without ``checks`` no foreign key is looked up."""
         # The connection used last comes first: its cache is warm, and those that one busy moment opened stay small.
-        engine = create_async_engine(self.url, pool_size=pool_size, max_overflow=0, pool_use_lifo=True, **options)
+        pool: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0, "pool_use_lifo": True}
+        engine = create_async_engine(self.url, **(pool if pool_size else {"poolclass": NullPool}), **options)
 
         @event.listens_for(engine.sync_engine, "connect")
         def _prepare(connection: Any, _record: Any) -> None:
@@ -86,7 +96,7 @@ class Database:
                 # FULL, not NORMAL: in WAL mode NORMAL acknowledges a commit before it is on the disk.
                 cursor.execute("PRAGMA journal_mode=WAL")
                 cursor.execute("PRAGMA synchronous=FULL")
-                cursor.execute("PRAGMA foreign_keys=ON")
+                cursor.execute(f"PRAGMA foreign_keys={'ON' if checks else 'OFF'}")
             cursor.execute("PRAGMA temp_store=MEMORY")
             cursor.execute(f"PRAGMA cache_size=-{cache}")
             cursor.close()
@@ -113,6 +123,20 @@ class Database:
         async with self._turn, self._writer.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def bulk(self, image: bytes = b"", *, writes: bool = True) -> AsyncIterator[AsyncConnection]:
+        """A transaction of some ten thousand rows at once, as ``write`` or, without ``writes``, as ``read``.
+
+        On SQLite it has a larger cache, sees the database whose image is given as the schema ``staged``, and looks up
+        no foreign keys: whoever asks for it writes such references only as it has just made or found.
+        """
+        engine = self._bulk_writer if writes else self._bulk_reader
+        async with self._turn if self._turn is not None and writes else nullcontext(), engine.connect() as connection:
+            if image and self.dialect == "sqlite":
+                await _attach(connection, image)
+            async with connection.begin():
+                yield connection
+
     async def check(self) -> None:
         """Raises DependencyError in words for the operator where the database does not answer."""
         try:
@@ -127,3 +151,11 @@ class Database:
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
+
+
+async def _attach(connection: AsyncConnection, image: bytes) -> None:
+    """Make a database's image readable as the schema ``staged``; before the transaction, which would lock it."""
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    await raw.execute("ATTACH ':memory:' AS staged")
+    # aiosqlite has no word for it; like all else it must be said in the connection's own thread.
+    await raw._execute(raw._conn.deserialize, image, name="staged")

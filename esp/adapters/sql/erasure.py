@@ -35,6 +35,7 @@ from esp.model.delivery import OPEN_STATES, EventType, NewEvent
 from esp.ports.erasure import Erased
 
 _CHUNK: Final = 500
+_FEW_ERASED: Final = 50_000
 _KEPT: Final = (deliveries, events)
 _HARMLESS: Final = frozenset(("rule", "version", "trait", "reason", "code", "attempt", "channel"))
 _COUNTED: Final = {SubscriptionState.SUBSCRIBED.value: (-1, 0), SubscriptionState.UNSUBSCRIBED.value: (0, -1)}
@@ -92,6 +93,12 @@ class SqlErasure:
         it = erased_addresses.c
         wanted, found = sorted(digests), set[str]()
         async with self._database.read() as connection:
+            if len(wanted) > _CHUNK:
+                # For many it is quicker to read all that there are, as long as they are not many themselves.
+                every = (await connection.execute(
+                    select(it.digest).where(it.workspace_id == workspace_id).limit(_FEW_ERASED + 1))).scalars().all()
+                if len(every) <= _FEW_ERASED:
+                    return frozenset(every) & frozenset(wanted)
             for start in range(0, len(wanted), _CHUNK):
                 rows = await connection.execute(
                     select(it.digest).where(it.workspace_id == workspace_id,

@@ -1,14 +1,15 @@
-"""A chunk of an import merged set by set: rows go into a temporary table and from there, a statement a table, home.
+"""A chunk of an import merged set by set: its rows come packed by the reading child, and go home a statement a table.
 
-Nothing is done row by row but writing the temporary table, which is COPY on PostgreSQL and executemany on SQLite.
+Nothing is done row by row: PostgreSQL takes the rows by COPY, SQLite reads them as a database beside its own.
 """
 
 # ruff: noqa: S608 - statements are put together from words of ours alone; every value is bound
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Final
 
 from sqlalchemy import CursorResult, Integer, Text, bindparam, text
@@ -17,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from esp.adapters.sql.schema import Id, Instant
 from esp.adapters.sql.upsert import add_to_counters
 from esp.ports.contacts import STANDARD_FIELDS, Subscribing, Upserted
-from esp.ports.imports import STAGED_COLUMNS, STAGED_STANDING, STAGED_TAGS, StagedRow
+from esp.ports.imports import STAGED_COLUMNS, StagedRows
 
-_JSONB: Final = {"postgresql": "jsonb", "sqlite": "text"}
 _BOUND: Final[Mapping[str, Any]] = {"workspace": Id, "list": Id, "now": Instant, "standing": Integer}
-_TYPES: Final = {"standing": "smallint"}
+_STAGED: Final = ("n", "public_id", *STAGED_COLUMNS)
+_TYPES: Final = {"n": "bigint", "standing": "smallint", "fields": "jsonb"}
 
 # Where the name's keys come from once both halves are known: what the row says, else what is there.
 _FIRST_THERE: Final = "rtrim(substr(c.name_key, 1, length(c.name_key) - length(c.last_name_key)))"
@@ -43,7 +44,7 @@ _NEW: Final = ", ".join((
     "fields", "source", "created_at", "updated_at",
 ))
 _FRESH: Final = ", ".join((
-    "contact_id", "public_id", ":workspace", "email", "email_key",
+    "p.contact_id", "public_id", ":workspace", "email", "email_key",
     "trim(coalesce(first_key, '') || ' ' || coalesce(last_key, ''))", "coalesce(last_key, '')", "domain",
     *(f"coalesce({name}, '')" for name in STANDARD_FIELDS), "fields", ":source", ":now", ":now",
 ))
@@ -65,6 +66,7 @@ class Staging:
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self._connection = connection
         self._dialect = dialect
+        self._found = 0
 
     async def _do(self, statement: str, values: Mapping[str, Any] | None = None) -> int:
         return (await self._execute(statement, values)).rowcount
@@ -75,130 +77,158 @@ class Staging:
         typed = (bindparam(name, value, _BOUND.get(name, Text)) for name, value in named.items())
         return await self._connection.execute(text(statement).bindparams(*typed))
 
-    async def fill(self, workspace_id: int, rows: Sequence[StagedRow]) -> None:
-        """Put the rows into the table, each with the id of the contact it is about; null where it is a new one."""
-        json_type = _JSONB[self._dialect]
-        columns = ", ".join(
-            f"{name} {json_type if name == 'fields' else _TYPES.get(name, 'text')}" for name in STAGED_COLUMNS)
-        end = " ON COMMIT DROP" if self._dialect == "postgresql" else ""
+    async def fill(self, workspace_id: int, rows: StagedRows) -> None:
+        """Take the rows in, and note in ``people`` for each that is about somebody here which contact it is.
+
+        On SQLite they are there already, as the schema ``staged`` (``Database.bulk``).
+        """
         if self._dialect == "sqlite":
-            await self._do("DROP TABLE IF EXISTS temp.staging")
-        await self._do(f"CREATE TEMPORARY TABLE staging ({columns}, contact_id bigint, fresh smallint){end}")
-        raw = (await self._connection.get_raw_connection()).driver_connection
-        assert raw is not None
-        if self._dialect == "sqlite":
-            marks = ", ".join("?" * len(STAGED_COLUMNS))
-            await raw.executemany(
-                f"INSERT INTO temp.staging ({', '.join(STAGED_COLUMNS)}) VALUES ({marks})", rows)
+            await self._do("CREATE TEMPORARY TABLE people (n INTEGER PRIMARY KEY, contact_id, fresh)")
         else:
-            await raw.copy_records_to_table("staging", records=rows, columns=STAGED_COLUMNS)
+            columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in _STAGED)
+            await self._do(f"CREATE TEMPORARY TABLE staging ({columns}) ON COMMIT DROP")
+            await self._do("CREATE TEMPORARY TABLE people (n bigint PRIMARY KEY, contact_id bigint, fresh smallint)"
+                           " ON COMMIT DROP")
+            raw = (await self._connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            await raw.copy_to_table("staging", source=BytesIO(rows.packed), columns=_STAGED)
             # By index, whatever is guessed of a table made a moment ago: a chunk is a small part of the contacts.
             await self._do("SET LOCAL enable_hashjoin = off")
             await self._do("SET LOCAL enable_mergejoin = off")
-        await self._match(workspace_id)
+        self._found = await self._do(
+            "INSERT INTO people (n, contact_id, fresh)"
+            f" SELECT s.n, c.id, 0 FROM staging s {self._cross} JOIN contacts c"
+            " ON c.workspace_id = :workspace AND c.email_key = s.email_key", {"workspace": workspace_id})
 
-    async def _match(self, workspace_id: int) -> None:
-        if self._dialect == "sqlite":
-            await self._do(
-                "UPDATE temp.staging SET contact_id = (SELECT c.id FROM contacts c"
-                " WHERE c.workspace_id = :workspace AND c.email_key = staging.email_key)", {"workspace": workspace_id})
-        else:
-            await self._do(
-                "UPDATE staging s SET contact_id = c.id FROM contacts c"
-                " WHERE c.workspace_id = :workspace AND c.email_key = s.email_key", {"workspace": workspace_id})
-
-    async def merge(self, rows: Sequence[StagedRow], it: Merging) -> Upserted:
-        """Contacts, subscriptions, consents, suppressions and tags of the rows, which ``fill`` has put in."""
-        created = await self._insert(it)
-        updated = await self._update(it)
+    async def merge(self, rows: StagedRows, it: Merging) -> Upserted:
+        """Contacts, subscriptions, consents, suppressions and tags of the rows, which ``fill`` has taken in."""
+        created = await self._insert(it) if self._found < rows.count else 0
+        updated = await self._update(it) if created < rows.count else 0
         kept_out = 0
         if it.subscribing is not None:
-            kept_out = await self._subscribe(it, it.subscribing)
-        if any(row[STAGED_STANDING] for row in rows):
+            kept_out = await self._subscribe(rows, it, it.subscribing, created)
+        if rows.standings:
             await self._withdraw(it)
-        if any(row[STAGED_TAGS] for row in rows):
-            await self._tag(rows, it)
-        return Upserted(created, updated, len(rows) - created - updated, kept_out)
+        if rows.tags:
+            await self._tag(it)
+        return Upserted(created, updated, rows.count - created - updated, kept_out)
 
-    async def drop(self) -> None:
-        """Free the table's memory; on PostgreSQL it goes with the transaction."""
-        if self._dialect == "sqlite":
-            await self._do("DROP TABLE IF EXISTS temp.staging")
-            await self._do("DROP TABLE IF EXISTS temp.joining")
+    @property
+    def _cross(self) -> str:
+        """SQLite keeps the order in which tables are written down: the few rows first, the many by their index."""
+        return "CROSS" if self._dialect == "sqlite" else ""
+
+    @property
+    def _pairs(self) -> str:
+        """Each staged row ``s`` with the person ``p`` it is about."""
+        return f"people p {self._cross} JOIN staging s ON s.n = p.n" if self._dialect == "sqlite" else (
+            "staging s JOIN people p ON p.n = s.n")
 
     # ---- contacts
 
     async def _insert(self, it: Merging) -> int:
         values = {"workspace": it.workspace_id, "source": it.source, "now": it.now}
-        if self._dialect == "sqlite":
-            # Nobody else writes meanwhile, so the next free numbers are ours.
-            fresh = await self._do(
-                "UPDATE temp.staging SET fresh = 1, contact_id = rowid + (SELECT coalesce(max(id), 0) FROM contacts)"
-                " WHERE contact_id IS NULL")
-            if fresh:
-                await self._do(f"INSERT INTO contacts ({_NEW}) SELECT {_FRESH} FROM temp.staging"
-                               " WHERE fresh = 1 ORDER BY contact_id", values)
-            return fresh
+        # On SQLite nobody else writes meanwhile, so the next free numbers are ours. On PostgreSQL the sequence's name
+        # is looked up once and not for every row, for it stands in a query of its own.
+        number = ("s.n + (SELECT coalesce(max(id), 0) FROM contacts)" if self._dialect == "sqlite" else
+                  "nextval((SELECT pg_get_serial_sequence('contacts', 'id')::regclass))")
+        there = "WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.n = s.n)" if self._found else ""
         fresh = await self._do(
-            # In a query of its own the sequence's name is looked up once, and not for every row.
-            "UPDATE staging SET fresh = 1,"
-            " contact_id = nextval((SELECT pg_get_serial_sequence('contacts', 'id')::regclass))"
-            " WHERE contact_id IS NULL")
-        if not fresh:
-            return 0
-        made = await self._do(f"INSERT INTO contacts ({_NEW}) SELECT {_FRESH} FROM staging WHERE fresh = 1"
-                              " ORDER BY contact_id ON CONFLICT (workspace_id, email_key) DO NOTHING", values)
+            f"INSERT INTO people (n, contact_id, fresh) SELECT s.n, {number}, 1 FROM staging s {there}")
+        made = await self._do(
+            f"INSERT INTO contacts ({_NEW}) SELECT {_FRESH} FROM {self._pairs} WHERE p.fresh = 1"
+            + (" ORDER BY p.n" if self._dialect == "sqlite" else
+               " ON CONFLICT (workspace_id, email_key) DO NOTHING"), values)
         if made < fresh:
             # Somebody else made some of them between our look and now: they are changed like those that were there.
             await self._do(
-                "UPDATE staging s SET fresh = NULL, contact_id = c.id FROM contacts c WHERE s.fresh = 1"
-                " AND c.workspace_id = :workspace AND c.email_key = s.email_key AND c.id <> s.contact_id",
+                "UPDATE people p SET fresh = 0, contact_id = c.id FROM staging s, contacts c WHERE p.fresh = 1"
+                " AND s.n = p.n AND c.workspace_id = :workspace AND c.email_key = s.email_key AND c.id <> p.contact_id",
                 {"workspace": it.workspace_id})
         return made
 
     async def _update(self, it: Merging) -> int:
-        target = "contacts AS c"
+        values = {"workspace": it.workspace_id, "now": it.now}
+        merged = _MERGED[self._dialect]
+        if self._dialect == "postgresql":
+            return await self._do(
+                f"UPDATE contacts c SET {_SET}, fields = {merged}, updated_at = :now FROM {self._pairs}"
+                " WHERE p.fresh = 0"
+                f" AND c.id = p.contact_id AND c.workspace_id = :workspace AND {self._differs}", values)
+        await self._do(
+            f"CREATE TEMPORARY TABLE changed AS SELECT p.n, p.contact_id FROM {self._pairs} CROSS JOIN contacts c"
+            f" ON c.id = p.contact_id WHERE p.fresh = 0 AND {self._differs}")
         return await self._do(
-            f"UPDATE {target} SET {_SET}, fields = {_MERGED[self._dialect]}, updated_at = :now FROM staging s"
-            f" WHERE s.fresh IS NULL AND c.id = s.contact_id AND c.workspace_id = :workspace"
-            f" AND {_DIFFERS[self._dialect]}",
-            {"workspace": it.workspace_id, "now": it.now})
+            f"UPDATE contacts AS c SET {_SET}, fields = {merged}, updated_at = :now FROM changed p CROSS JOIN staging s"
+            " ON s.n = p.n WHERE c.id = p.contact_id AND c.workspace_id = :workspace", values)
+
+    @property
+    def _differs(self) -> str:
+        return _DIFFERS[self._dialect]
 
     # ---- who is on the list
 
-    async def _subscribe(self, it: Merging, to: Subscribing) -> int:
+    async def _subscribe(self, rows: StagedRows, it: Merging, to: Subscribing, created: int) -> int:
         """Everybody whose row does not say otherwise; returns how many had left and were left alone."""
-        end = " ON COMMIT DROP" if self._dialect == "postgresql" else ""
-        if self._dialect == "sqlite":
-            await self._do("DROP TABLE IF EXISTS temp.joining")
-        await self._do(f"CREATE TEMPORARY TABLE joining (contact_id bigint, was text, first smallint){end}")
         values: dict[str, Any] = {
             "workspace": it.workspace_id, "list": to.list_id, "now": it.now, "source": to.source,
             "actor": to.actor, "wording": to.wording}
-        there = ("SELECT s.contact_id, sub.state, {first} FROM staging s {join} JOIN subscriptions sub"
-                 " ON sub.list_id = :list AND sub.contact_id = s.contact_id WHERE s.fresh IS NULL AND s.standing = 0")
-        await self._do("INSERT INTO joining SELECT s.contact_id, NULL, 1 FROM staging s"
-                       " WHERE s.fresh = 1 AND s.standing = 0")
-        await self._do("INSERT INTO joining " + there.format(first="0", join="LEFT"), {"list": to.list_id})
-        found = await self._execute("SELECT coalesce(was, '') AS was_now, count(*) AS n FROM joining GROUP BY 1")
-        counted: dict[str, int] = {row.was_now: row.n for row in found}
+        # Where nobody stands otherwise, the rows themselves need not be looked at again.
+        joins = f"{self._pairs} AND s.standing = 0" if rows.standings else "people p"
+        await self._begin_joining()
+        counted: dict[str, int] = {}
+        if created < rows.count:
+            there = (f"FROM {joins} LEFT JOIN subscriptions sub ON sub.list_id = :list AND sub.contact_id ="
+                     " p.contact_id WHERE p.fresh = 0")
+            found = await self._execute(
+                f"SELECT coalesce(sub.state, '') AS was, count(*) AS n {there} GROUP BY 1", values)
+            counted = {row.was: row.n for row in found}
+            if counted.keys() - {"subscribed"}:
+                await self._do(f"INSERT INTO joining (n, contact_id, was) SELECT p.n, p.contact_id, sub.state {there}"
+                               " AND (sub.state IS NULL OR sub.state <> 'subscribed')", values)
+        new = 0
+        if created:
+            new = await self._do(f"INSERT INTO joining (n, contact_id) SELECT p.n, p.contact_id FROM {joins}"
+                                 " WHERE p.fresh = 1")
         left = counted.get("unsubscribed", 0)
-        join = "was IS NULL OR was = 'pending'" + (" OR was = 'unsubscribed'" if to.resubscribe else "")
+        if not to.resubscribe and left:
+            await self._do("DELETE FROM joining WHERE was = 'unsubscribed'")
+        if new or counted.keys() - {"subscribed"}:
+            await self._join(rows, values)
+        joined = new + counted.get("", 0) + counted.get("pending", 0) + (left if to.resubscribe else 0)
+        await add_to_counters(self._connection, to.list_id, joined, -left if to.resubscribe else 0)
+        return 0 if to.resubscribe else left
+
+    async def _begin_joining(self) -> None:
+        end = " ON COMMIT DROP" if self._dialect == "postgresql" else ""
+        await self._do(f"CREATE TEMPORARY TABLE joining (n bigint, contact_id bigint, was text){end}")
+
+    async def _join(self, rows: StagedRows, values: Mapping[str, Any]) -> None:
+        """Everybody in ``joining``, with a consent record for each."""
         await self._do(
             "INSERT INTO subscriptions (workspace_id, list_id, contact_id, state, changed_at)"
             " SELECT :workspace, :list, contact_id, 'subscribed', :now FROM joining WHERE was IS NULL", values)
-        if counted.keys() - {"", "subscribed"}:
-            await self._do(
-                "UPDATE subscriptions SET state = 'subscribed', changed_at = :now WHERE list_id = :list AND contact_id"
-                f" IN (SELECT contact_id FROM joining WHERE was IS NOT NULL AND ({join}))", values)
+        await self._do(
+            "UPDATE subscriptions SET state = 'subscribed', changed_at = :now WHERE list_id = :list AND contact_id"
+            " IN (SELECT contact_id FROM joining WHERE was IS NOT NULL)", values)
+        if rows.proofs:
+            await self._prove(values)
         await self._do(
             "INSERT INTO consents (workspace_id, contact_id, list_id, action, at, source, actor, wording)"
             " SELECT :workspace, contact_id, :list,"
             " CASE WHEN was = 'unsubscribed' THEN 'resubscribed' ELSE 'subscribed' END, :now, :source, :actor, :wording"
-            f" FROM joining WHERE {join}", values)
-        joined = counted.get("", 0) + counted.get("pending", 0) + (left if to.resubscribe else 0)
-        await add_to_counters(self._connection, to.list_id, joined, -left if to.resubscribe else 0)
-        return 0 if to.resubscribe else left
+            " FROM joining", values)
+
+    async def _prove(self, values: Mapping[str, Any]) -> None:
+        """What another system noted of their consent, as records of their own, at the time it says."""
+        for action, name in (("subscribed", "optin"), ("confirmed", "confirm")):
+            at, ip = (f"json_extract(s.proof, '$.{name}_{what}')" if self._dialect == "sqlite" else
+                      f"(s.proof::jsonb ->> '{name}_{what}')" for what in ("time", "ip"))
+            moment = at if self._dialect == "sqlite" else f"({at} || '+00')::timestamptz"
+            await self._do(
+                "INSERT INTO consents (workspace_id, contact_id, list_id, action, at, source, actor, ip)"
+                f" SELECT :workspace, j.contact_id, :list, '{action}', {moment}, :source, :actor, coalesce({ip}, '')"
+                f" FROM joining j JOIN staging s ON s.n = j.n WHERE s.proof <> '' AND {at} IS NOT NULL", values)
 
     # ---- who is not, by what the file says
 
@@ -210,7 +240,8 @@ class Staging:
             await self._suppress(1, "unsubscribed", values)
             return
         values |= {"list": it.subscribing.list_id, "actor": it.subscribing.actor}
-        gone = ("FROM staging s LEFT JOIN subscriptions sub ON sub.list_id = :list AND sub.contact_id = s.contact_id"
+        gone = (f"FROM {self._pairs} LEFT JOIN subscriptions sub ON sub.list_id = :list"
+                " AND sub.contact_id = p.contact_id"
                 " WHERE s.standing = 1 AND (sub.state IS NULL OR sub.state <> 'unsubscribed')")
         going = (await self._execute(
             "SELECT count(*) AS left_now,"
@@ -220,10 +251,10 @@ class Staging:
             return
         await self._do(
             "INSERT INTO consents (workspace_id, contact_id, list_id, action, at, source, actor)"
-            f" SELECT :workspace, s.contact_id, :list, 'unsubscribed', :now, :source, :actor {gone}", values)
+            f" SELECT :workspace, p.contact_id, :list, 'unsubscribed', :now, :source, :actor {gone}", values)
         await self._do(
             "INSERT INTO subscriptions (workspace_id, list_id, contact_id, state, changed_at)"
-            f" SELECT :workspace, :list, s.contact_id, 'unsubscribed', :now {gone}"
+            f" SELECT :workspace, :list, p.contact_id, 'unsubscribed', :now {gone}"
             " ON CONFLICT (list_id, contact_id) DO UPDATE SET state = 'unsubscribed', changed_at = :now", values)
         await add_to_counters(self._connection, it.subscribing.list_id, -int(going.were), int(going.left_now))
 
@@ -238,7 +269,7 @@ class Staging:
 
     # ---- tags
 
-    async def _tag(self, rows: Sequence[StagedRow], it: Merging) -> None:
+    async def _tag(self, it: Merging) -> None:
         each = ("json_each(s.tags) t" if self._dialect == "sqlite" else "jsonb_each_text(s.tags::jsonb) t")
         some = "s.tags <> ''"
         values = {"workspace": it.workspace_id}
@@ -248,16 +279,16 @@ class Staging:
             " GROUP BY t.key ORDER BY t.key ON CONFLICT (workspace_id, name_key) DO NOTHING", values)
         await self._do(
             "INSERT INTO contact_tags (workspace_id, tag_id, contact_id)"
-            f" SELECT :workspace, tags.id, s.contact_id FROM staging s, {each}, tags"
-            f" WHERE {some} AND tags.workspace_id = :workspace AND tags.name_key = t.key"
+            f" SELECT :workspace, tags.id, p.contact_id FROM staging s, people p, {each}, tags"
+            f" WHERE p.n = s.n AND {some} AND tags.workspace_id = :workspace AND tags.name_key = t.key"
             " ON CONFLICT (tag_id, contact_id) DO NOTHING", values)
 
     # ---- a dry run
 
     async def compare(self, list_id: int | None, resubscribe: bool) -> tuple[int, int, int, list[str], list[str]]:
         """How many would be new, changed and kept out, and some addresses of the first two."""
-        new = "FROM staging s WHERE s.contact_id IS NULL"
-        changed = f"FROM staging s JOIN contacts c ON c.id = s.contact_id WHERE {_DIFFERS[self._dialect]}"
+        new = "FROM staging s WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.n = s.n)"
+        changed = f"FROM {self._pairs} {self._cross} JOIN contacts c ON c.id = p.contact_id WHERE {self._differs}"
 
         async def number(of: str) -> int:
             return int((await self._execute(f"SELECT count(*) {of}", {"list": list_id})).scalar_one())
@@ -268,6 +299,6 @@ class Staging:
         kept_out = 0
         if list_id is not None and not resubscribe:
             kept_out = await number(
-                "FROM staging s JOIN subscriptions sub ON sub.list_id = :list AND sub.contact_id = s.contact_id"
+                f"FROM {self._pairs} JOIN subscriptions sub ON sub.list_id = :list AND sub.contact_id = p.contact_id"
                 " WHERE s.standing = 0 AND sub.state = 'unsubscribed'")
         return await number(new), await number(changed), kept_out, await some(new), await some(changed)
