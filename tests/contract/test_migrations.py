@@ -1,5 +1,6 @@
 """The migrations and the schema in code say the same, on both databases."""
 
+from collections.abc import Callable
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
@@ -11,10 +12,20 @@ from esp.adapters.sql.migrate import migrate
 from esp.adapters.sql.schema import metadata
 
 
+def is_for(dialect: str) -> Callable[..., bool]:
+    """Alembic looks at every foreign key of the schema, also at those that only the other database has."""
+
+    def included(thing: Any, _name: str, _kind: str, reflected: bool, _other: Any) -> bool:
+        return reflected or getattr(thing, "info", {}).get("only", dialect) == dialect
+
+    return included
+
+
 async def test_migrated_database_has_exactly_the_schema(database: Database) -> None:
     async with database.read() as connection:
         differences = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync, opts={"compare_type": False}), metadata)
+            lambda sync: compare_metadata(MigrationContext.configure(
+                sync, opts={"compare_type": False, "include_object": is_for(sync.dialect.name)}), metadata)
         )
     assert differences == []
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.campaign_rows import campaign_of, read_campaign
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, choice, chosen_frequency, join_choice, suppression_rank
+from esp.adapters.sql.exclusion import barred_or, choice, chosen_frequency, join_choice, suppression_rank
 from esp.adapters.sql.schema import (
     campaigns,
     contact_preferences,
@@ -196,12 +196,9 @@ def readers(digest: Campaign, now: datetime, after: int, until: int) -> Select[A
         .where(contacts.c.workspace_id == digest.workspace_id, contacts.c.id > after, contacts.c.id <= until, reader)
         .subquery()
     )
-    reason = case(
-        *((people.c.suppressed == rank, literal(reason.value)) for rank, reason in EXCLUDED_BY_RANK.items()),
-        (not_(people.c.subscribed), literal(ExclusionReason.UNSUBSCRIBED.value)),
-        else_=people.c.choice,
-    )
-    return select(people.c.id, people.c.email, people.c.domain, reason.label("reason"))
+    otherwise = case((not_(people.c.subscribed), literal(ExclusionReason.UNSUBSCRIBED.value)), else_=people.c.choice)
+    return select(people.c.id, people.c.email, people.c.domain,
+                  barred_or(people.c.suppressed, otherwise).label("reason"))
 
 
 async def items_of(

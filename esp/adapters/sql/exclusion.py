@@ -151,12 +151,18 @@ def audience(
     if narrowed and narrowed.rules.include:
         people = people.where(narrowed.any_of(narrowed.rules.include, workspace_id))
     inner = people.subquery()
-    reason = case(
-        *((inner.c.suppressed == rank, literal(reason.value)) for rank, reason in EXCLUDED_BY_RANK.items()),
+    otherwise = case(
         (inner.c.standing == 1, literal(ExclusionReason.UNSUBSCRIBED.value)),
         (inner.c.standing == 2, literal(ExclusionReason.UNCONFIRMED.value)),
         (inner.c.barred.is_not(None), literal(ExclusionReason.EXCLUDED_LIST.value)),
         (inner.c.left_out.is_not(None), literal(ExclusionReason.EXCLUDED_SEGMENT.value)),
         else_=inner.c.choice,
     )
-    return select(inner.c.id, inner.c.email, inner.c.domain, reason.label("reason"))
+    return select(inner.c.id, inner.c.email, inner.c.domain,
+                  barred_or(inner.c.suppressed, otherwise).label("reason"))
+
+
+def barred_or(rank: Any, otherwise: ColumnElement[str]) -> ColumnElement[str]:
+    """The reason of the ``suppression_rank``, else the other one. The rank is named once: SQLite looks a scalar
+    subquery up anew wherever it is named."""
+    return case({one: literal(reason.value) for one, reason in EXCLUDED_BY_RANK.items()}, value=rank, else_=otherwise)

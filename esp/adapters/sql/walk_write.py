@@ -125,7 +125,7 @@ class StepWriter:
             await self._connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {table}")
         it = people.subquery().c
         found = select(it.id, it.email, it.domain, it.reason, variant_of(self._campaign.id, variants, it.id))
-        await self._connection.execute(insert(_walking).from_select(list(_walking.c.keys()), found.order_by(it.id)))
+        await self._connection.execute(insert(_walking).from_select(list(_walking.c.keys()), found))
         kinds = (_walking.c.domain, _walking.c.variant_id, _walking.c.reason)
         rows = await self._connection.execute(select(*kinds, func.count()).group_by(*kinds).order_by(*kinds))
         return [Crowd(*row) for row in rows]
