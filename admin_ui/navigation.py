@@ -35,7 +35,11 @@ MAP: Final = (
         Screen("Hygiene", "/hygiene", "shield-check"),
         Screen("Suppressions", "/suppressions", "ban"),
     )),
-    Screen("Reports", "/reports", "chart-column"),
+    Screen("Reports", "/reports", "chart-column", within=("/engagement", "/deliverability"), children=(
+        Screen("Campaign reports", "/reports", "chart-column"),
+        Screen("Engagement", "/engagement", "activity"),
+        Screen("Deliverability", "/deliverability", "shield-check"),
+    )),
     Screen("Settings", "/settings", "settings", children=(
         Screen("Sending domains", "/settings/domains", "globe"),
         Screen("Mailboxes", "/settings/mailboxes", "inbox"),

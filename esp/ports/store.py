@@ -27,6 +27,7 @@ from esp.ports.relay import Relay
 from esp.ports.reports import Reports
 from esp.ports.segments import Segments
 from esp.ports.signup import Signups
+from esp.ports.standing import Standings
 from esp.ports.transfers import Transfers
 
 
@@ -58,6 +59,7 @@ class Store(Protocol):
     reports: Reports
     segments: Segments
     signups: Signups
+    standings: Standings
     transfers: Transfers
 
     async def check(self) -> None:

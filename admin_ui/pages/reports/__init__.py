@@ -3,6 +3,8 @@
 from typing import Final
 
 from admin_ui.page import Routes
-from admin_ui.pages.reports import campaign, overview, people
+from admin_ui.pages.reports import campaign, deliverability, engagement, overview, people
 
-ALL: Final[tuple[Routes, ...]] = (overview.routes, campaign.routes, people.routes)
+ALL: Final[tuple[Routes, ...]] = (
+    overview.routes, engagement.routes, deliverability.routes, campaign.routes, people.routes,
+)

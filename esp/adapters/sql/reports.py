@@ -40,12 +40,12 @@ _ENDS: Final = ("delivered", "bounced", "expired", "suppressed", "cancelled")
 _COUNTED: Final = frozenset(field.name for field in fields(Figures)) - {"waiting", "deferred"}
 #: More deferred deliveries than this at once are counted as "at least so many".
 _MOST_DEFERRED: Final = 20_000
-_REASONS: Final = (Metric.BOUNCED, Metric.SUPPRESSED, Metric.EXPIRED, Metric.UNSUBSCRIBED)
+REASONS: Final = (Metric.BOUNCED, Metric.SUPPRESSED, Metric.EXPIRED, Metric.UNSUBSCRIBED)
 
 Counts = dict[str, int]
 
 
-def _figures(counts: Mapping[str, int], deferred: int = 0) -> Figures:
+def figures_from(counts: Mapping[str, int], deferred: int = 0) -> Figures:
     """From tallies: whoever is at no end and is not deferred waits (invariant I4)."""
     known = {name: max(0, n) for name, n in counts.items() if name in _COUNTED}
     open_now = max(0, known.get("targeted", 0) - sum(known.get(end, 0) for end in _ENDS))
@@ -63,7 +63,7 @@ class SqlReports:
         async with self._database.read() as connection:
             counts = await _members(connection, workspace_id, campaign_id, "total")
             deferred = await _deferred(connection, workspace_id, campaign_id)
-        return _figures(counts.get("", {}), sum(deferred.values()))
+        return figures_from(counts.get("", {}), sum(deferred.values()))
 
     async def figures_of(self, workspace_id: int, campaign_ids: Sequence[int]) -> dict[int, Figures]:
         async with self._database.read() as connection:
@@ -84,14 +84,14 @@ class SqlReports:
             replies = await _last_replies(connection, workspace_id, campaign_id)
             recent = await _minutes(connection, workspace_id, campaign_id, now - timedelta(minutes=1))
             expected = 0 if row.walk_done else await _on_lists(connection, workspace_id, row.include_lists)
-        figures = _figures(totals, sum(deferred.values()))
+        figures = figures_from(totals, sum(deferred.values()))
         per_minute = _rate(recent, row.started_at, now)
         expected = max(figures.targeted, expected)
         left = expected - figures.ended
         seconds = left / per_minute * 60 if per_minute > 0 and row.state == CampaignState.SENDING.value else None
         providers = []
         for provider, counts in by_provider.items():
-            of = _figures(counts, deferred.get(provider, 0))
+            of = figures_from(counts, deferred.get(provider, 0))
             reply, at = replies.get(provider, ("", None))
             providers.append(ProviderProgress(
                 provider, of.targeted, of.waiting, of.delivered, of.deferred, of.bounced, reply, at
@@ -125,7 +125,7 @@ class SqlReports:
         async with self._database.read() as connection:
             members = await _members(connection, workspace_id, campaign_id, "provider")
             deferred = await _deferred(connection, workspace_id, campaign_id)
-        found = [MemberFigures(name, name, _figures(counts, deferred.get(name, 0))) for name, counts in members.items()]
+        found = [MemberFigures(name, name, figures_from(counts, deferred.get(name, 0))) for name, counts in members.items()]
         return sorted(found, key=lambda member: (-member.figures.targeted, member.member))
 
     async def by_variant(self, workspace_id: int, campaign_id: int) -> list[MemberFigures]:
@@ -137,7 +137,7 @@ class SqlReports:
                 .where(v.campaign_id == campaign_id, v.workspace_id == workspace_id)
             )).all()
         return [
-            MemberFigures(str(row.id), row.label, _figures(members.get(str(row.id), {})), row.subject) for row in rows
+            MemberFigures(str(row.id), row.label, figures_from(members.get(str(row.id), {})), row.subject) for row in rows
         ]
 
     async def by_link(self, workspace_id: int, campaign_id: int) -> list[MemberFigures]:
@@ -162,7 +162,7 @@ class SqlReports:
             members = await _members(connection, workspace_id, campaign_id, "reason")
         found = [
             ReasonCount(metric, reason, counts[metric.value])
-            for reason, counts in members.items() for metric in _REASONS if counts.get(metric.value, 0) > 0
+            for reason, counts in members.items() for metric in REASONS if counts.get(metric.value, 0) > 0
         ]
         return sorted(found, key=lambda one: (-one.count, one.reason))
 
@@ -235,7 +235,7 @@ async def _figures_of(
     )
     for row in rows:
         counts[row.campaign_id][row.metric] = row.n
-    return {campaign_id: _figures(of) for campaign_id, of in counts.items()}
+    return {campaign_id: figures_from(of) for campaign_id, of in counts.items()}
 
 
 async def _deferred(connection: AsyncConnection, workspace_id: int, campaign_id: int) -> Counts:

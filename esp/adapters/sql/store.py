@@ -26,6 +26,7 @@ from esp.adapters.sql.relay import SqlRelay
 from esp.adapters.sql.reports import SqlReports
 from esp.adapters.sql.segments import SqlSegments
 from esp.adapters.sql.signup import SqlSignups
+from esp.adapters.sql.standing import SqlStandings
 from esp.adapters.sql.suppressions import SqlSuppressions
 from esp.adapters.sql.transfers import SqlTransfers
 from esp.ports.accounts import Accounts
@@ -53,6 +54,7 @@ from esp.ports.relay import Relay
 from esp.ports.reports import Reports
 from esp.ports.segments import Segments
 from esp.ports.signup import Signups
+from esp.ports.standing import Standings
 from esp.ports.transfers import Transfers
 
 
@@ -86,6 +88,7 @@ class SqlStore:
         self.reports: Reports = SqlReports(database)
         self.segments: Segments = SqlSegments(database)
         self.signups: Signups = SqlSignups(database)
+        self.standings: Standings = SqlStandings(database)
         self.transfers: Transfers = SqlTransfers(database)
 
     async def check(self) -> None:
