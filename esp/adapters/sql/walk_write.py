@@ -121,6 +121,8 @@ class StepWriter:
     async def stage(self, people: Select[Any], variants: Sequence[Variant]) -> list[Crowd]:
         """Put ``people`` (id, email, domain, reason) into the table, each with a variant; returns how many of what."""
         await self.drop()
+        if self._dialect == "postgresql":
+            await self._do("SET LOCAL jit = off")  # to compile takes longer than what it saves a step
         for table in _TABLES[self._dialect]:
             await self._connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {table}")
         it = people.subquery().c
