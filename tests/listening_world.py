@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import insert
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import campaigns, contacts, deliveries, events, workspaces
+from esp.adapters.sql.schema import (
+    campaigns,
+    contacts,
+    deliveries,
+    events,
+    lists,
+    subscriptions,
+    workspaces,
+)
 
 BEGAN = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -51,11 +59,11 @@ async def happen(database: Database, told: Sequence[Event], start: int = 0) -> N
 
 async def simulated(
     database: Database, count: int, mails: int, seed: int, response: tuple[float, float] = (0.9, 2.7),
-    loss: tuple[float, float] = (0.5, 6.0),
+    loss: tuple[float, float] = (0.5, 6.0), workspace: bool = True,
 ) -> None:
     """People who live by the model: deliveries with their marks, and the events that made them."""
     dice = random.Random(seed)
-    await people(database, count, mails)
+    await people(database, count, mails, workspace=workspace)
     rows, told = [], []
     for contact in range(1, count + 1):
         p, q, alive = dice.betavariate(*response), dice.betavariate(*loss), True
@@ -79,3 +87,15 @@ async def simulated(
             await connection.execute(insert(deliveries), rows[start:start + 5000])
         for start in range(0, len(happened), 5000):
             await connection.execute(insert(events), happened[start:start + 5000])
+
+
+async def on_a_list(database: Database, count: int) -> int:
+    """Contacts 1 to ``count`` subscribed to a list; its number."""
+    async with database.write() as connection:
+        await connection.execute(insert(lists), {
+            "id": 1, "public_id": "l1", "workspace_id": 1, "name": "News", "handle": "news", "created_at": BEGAN,
+            "subscribed_count": count})
+        await connection.execute(insert(subscriptions), [
+            {"workspace_id": 1, "list_id": 1, "contact_id": number, "state": "subscribed", "changed_at": BEGAN}
+            for number in range(1, count + 1)])
+    return 1

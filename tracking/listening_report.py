@@ -8,12 +8,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from math import exp, log, sqrt
 from typing import Any, Final
 
 from esp.app import App
-from esp.ports.listening import Band, Sampled
+from esp.ports.listening import Band, Flow, Sampled
 from tracking.science.decay_curve import Curve, curve
-from tracking.science.proportions import Interval, wilson
+from tracking.science.proportions import Z95, Interval, wilson
 
 SAMPLE: Final = 20_000
 MONTHS: Final = 24
@@ -23,6 +24,7 @@ BANDS: Final = (1.5, 2.5, 4.5, 8.5, 16.5)
 _FEWEST: Final = 50  # people of a group, below which its curve would be noise
 _GROUPS: Final = 8
 _MONTH: Final = timedelta(days=30.44)
+_YEAR: Final = 365.25 * 86_400
 
 
 async def make_report(app: App, workspace_id: int) -> Mapping[str, Any]:
@@ -30,12 +32,15 @@ async def make_report(app: App, workspace_id: int) -> Mapping[str, Any]:
     store, now = app.store.listening, app.clock.now()
     people = await store.sample(workspace_id, SAMPLE)
     names = {one.id: one.name for one in await app.store.contacts.lists(workspace_id)}
+    since = _months_ago(now, FLOW_MONTHS)
+    flows = await store.flows(workspace_id, since)
     data = {
         "sampled": len(people),
         "groups": await asyncio.to_thread(groups, people, names),
         "months": await asyncio.to_thread(by_month, people),
         "bands": bands(await store.bands(workspace_id, BANDS)),
-        "flows": [one._asdict() for one in await store.flows(workspace_id, _months_ago(now, FLOW_MONTHS))],
+        "flows": [one._asdict() for one in flows],
+        "loss": loss(flows, await store.population(workspace_id, since), (now - since).total_seconds()),
     }
     await store.keep_report(workspace_id, now, data)
     return data
@@ -45,6 +50,27 @@ def _months_ago(now: datetime, months: int) -> datetime:
     """The beginning of the month so many months before."""
     number = now.year * 12 + now.month - 1 - months
     return now.replace(year=number // 12, month=number % 12 + 1, day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def loss(flows: Sequence[Flow], before: int, seconds: float) -> dict[str, Any] | None:
+    """How fast addresses are lost: those that left, bounced or complained, for each year that a contact was there.
+
+    ``yearly`` is the share lost in a year with its bounds, ``half_life`` in months. ``before``: contacts there at the
+    beginning; None where nothing can be said. Pure.
+    """
+    gone = sum(one.unsubscribed + one.bounced + one.complained for one in flows)
+    joined = sum(one.joined for one in flows)
+    years = (before + joined / 2) * seconds / _YEAR
+    if years < 1:
+        return None
+
+    def yearly(many: float) -> float:
+        return 1 - exp(-many / years)
+
+    # Events that come by themselves: the bounds of a Poisson count, on its square root.
+    bounds = [max(0.0, sqrt(gone + 0.25) + side * Z95 / 2) ** 2 for side in (-1, 1)]
+    return {"gone": gone, "yearly": [round(yearly(many), 5) for many in (gone, *bounds)],
+            "half_life": round(12 * log(2) * years / gone, 2) if gone else None}
 
 
 # ---- groups ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Before a send: everything once more, a test to oneself, and then now, with ten seconds to think again, or later."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,13 +13,18 @@ from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.pages.campaigns.preview import chosen_person, make_preview
 from admin_ui.pages.campaigns.shown import REASONS, readable
+from admin_ui.render import number
 from admin_ui.words import _
 from esp.errors import ConflictError, InputError
 from esp.flows import campaigns as flow
+from esp.flows import segments
 from esp.model.campaign import CampaignAction, CampaignState
 from esp.model.contact import ExclusionReason
 from esp.model.content import Link
-from esp.ports.campaigns import CampaignDetail
+from esp.model.fields import FieldType
+from esp.model.segment import FieldOp, FieldRule, Group, Match
+from esp.ports.campaigns import Campaign, CampaignDetail
+from tracking.listener import Coldest, coldest
 
 routes = Routes()
 
@@ -39,6 +44,11 @@ class TestForm(FormModel):
 class WhenForm(FormModel):
     version: int
     at: datetime | None = None
+
+
+class ColdForm(FormModel):
+    version: int
+    below: float = Field(gt=0, le=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,45 @@ async def _show(
         lists=await page.app.store.contacts.lists(page.workspace_id, True),
         segments=await page.app.store.segments.list(page.workspace_id, limit=500),
         local_now=now.astimezone(zone), earliest=(now + timedelta(minutes=1)).astimezone(zone),
-        address=page.session.workspace.postal_address)
+        address=page.session.workspace.postal_address, coldest=await _coldest(page, campaign))
+
+
+async def _coldest(page: Page, campaign: Campaign) -> Coldest | None:
+    """The tenth of the audience that is least likely to answer; None where it is small or nothing is known."""
+    store = page.app.store.listening
+    if not campaign.include_lists or await store.fit(page.workspace_id) is None:
+        return None
+    return coldest(await store.audience(campaign, page.app.clock.now()), await store.complaints(page.workspace_id))
+
+
+@routes.post(r"/campaigns/{campaign_id:\d+}/leave-out-coldest")
+async def leave_out(page: Page) -> web.StreamResponse:
+    """A segment of those whom the page spoke of, left out of this campaign; it can be taken out again like any."""
+    detail = await page.app.store.campaigns.get(page.workspace_id, page.key("campaign_id"))
+    here = f"/campaigns/{detail.campaign.id}/check"
+    form = await page.form(ColdForm)
+    if form.data is None:
+        raise web.HTTPBadRequest
+    rule = Group(Match.ALL, (
+        FieldRule("engagement.expected", FieldType.NUMBER, FieldOp.LESS, (form.data.below,)),))
+    segment = await _segment_of(page, rule, _("Coldest, below {n} expected responses").format(
+        n=number(round(form.data.below, 4))))
+    if segment not in detail.campaign.exclude_segments:
+        edit = replace(detail.edit(), exclude_segments=(*detail.campaign.exclude_segments, segment))
+        await flow.change(page.app, page.workspace_id, detail.campaign.id, edit, form.data.version)
+    return page.redirect(here, _("They are left out. The segment stays, and can be taken out of the campaign again."))
+
+
+async def _segment_of(page: Page, rule: Group, name: str) -> int:
+    """The segment of this rule, made where there is none of the name."""
+    for one in await page.app.store.segments.list(page.workspace_id, limit=10_000):
+        if one.rule == rule:
+            return one.id
+    try:
+        return (await segments.create(page.app, page.workspace_id, name, "", rule)).id
+    except ConflictError:  # another rule has taken the name
+        named = f"{name} ({page.app.clock.now():%Y-%m-%d %H:%M:%S})"
+        return (await segments.create(page.app, page.workspace_id, named, "", rule)).id
 
 
 async def _links(page: Page, detail: CampaignDetail) -> list[VariantLinks]:

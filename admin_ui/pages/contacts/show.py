@@ -8,6 +8,7 @@ from pydantic import Field
 from admin_ui.auth import client_ip
 from admin_ui.forms import FormModel
 from admin_ui.page import Page, Routes
+from admin_ui.pages.contacts.listening import listening_of
 from admin_ui.words import _
 from esp.audience.field_values import value_text
 from esp.errors import InputError, NotFoundError
@@ -47,7 +48,8 @@ async def show(page: Page) -> web.Response:
         suppressions=await _suppressions(page, contact), before=before, timeline=timeline, page_size=PAGE_SIZE,
         tags=(await store.people.tags_of(page.workspace_id, [contact.id])).get(contact.id, ()),
         all_tags=await store.people.tags(page.workspace_id),
-        others=[one for one in everything if one.id not in joined])
+        others=[one for one in everything if one.id not in joined],
+        listening=await listening_of(page, contact))
 
 
 async def _contact(page: Page) -> Contact:

@@ -14,7 +14,18 @@ from esp.audience.segment_check import rule_problems
 from esp.errors import ConflictError, InputError, TookTooLongError
 from esp.flows import segments as flow
 from esp.model.contact import SubscriptionState
-from esp.model.segment import CUSTOM, STANDARD_TYPES, FieldOp, FieldRule, Group, ListRule, Match, Rule, TagRule
+from esp.model.segment import (
+    CUSTOM,
+    ENGAGEMENT_TYPES,
+    STANDARD_TYPES,
+    FieldOp,
+    FieldRule,
+    Group,
+    ListRule,
+    Match,
+    Rule,
+    TagRule,
+)
 from esp.model.segment_json import parse_rule
 from esp.ports.segments import Segment, Vocabulary
 
@@ -151,7 +162,7 @@ async def _suggestions(page: Page, root: Node, known: Vocabulary) -> dict[str, t
     found: dict[str, tuple[str, ...]] = {}
     for node in root.walk():
         kind, _sign, about = node.what.partition(":")
-        if kind == "field" and about not in found and len(found) < 10:
+        if kind == "field" and about not in (*found, *ENGAGEMENT_TYPES) and len(found) < 10:
             declared = known.fields.get(about[len(CUSTOM):]) if about.startswith(CUSTOM) else None
             found[about] = (declared.choices if declared and declared.choices
                             else await page.app.store.segments.values(page.workspace_id, about))

@@ -8,7 +8,13 @@ from sqlalchemy import delete, func, insert, select
 
 from esp.adapters.sql import listening, listening_levels, listening_reads
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import contact_engagement, engagement_days, engagement_fits, engagement_reports
+from esp.adapters.sql.schema import (
+    contact_engagement,
+    contacts,
+    engagement_days,
+    engagement_fits,
+    engagement_reports,
+)
 from esp.adapters.sql.upsert import insert_for
 from esp.model.listening import Level
 from esp.ports.campaigns import Campaign
@@ -147,6 +153,13 @@ class SqlListening:
     async def flows(self, workspace_id: int, since: datetime) -> list[Flow]:
         async with self._database.read() as connection:
             return await listening_reads.flows(connection, self._database.dialect, workspace_id, since)
+
+    async def population(self, workspace_id: int, before: datetime) -> int:
+        c = contacts.c
+        async with self._database.read() as connection:
+            return int((await connection.execute(
+                select(func.count()).select_from(contacts)
+                .where(c.workspace_id == workspace_id, c.created_at < before))).scalar_one())
 
     async def keep_report(self, workspace_id: int, at: datetime, data: Mapping[str, Any]) -> None:
         r = engagement_reports.c
