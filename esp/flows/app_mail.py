@@ -15,6 +15,7 @@ from esp.merge.preview import PAGE_HTML, PAGE_TEXT
 from esp.model.relay import Addressee, Submission
 from esp.render.app_mail import AppMail, Attachment, Mailbox, is_media_type, write_app_mail
 from esp.wire.addresses import AddressError, parse_address
+from esp.wire.submitted import words_of
 
 LARGEST: Final = 25 * 1024 * 1024  # octets of a message as it goes out; larger ones are refused by most receivers
 MOST_ATTACHMENTS: Final = 100
@@ -75,6 +76,8 @@ def read_mailbox(text: str) -> Mailbox:
     if found is None:
         return Mailbox("", parse_address(text).text)
     name = re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2]
+    if "=?" in name:  # libraries that write for the wire; we encode it anew
+        name = words_of(name.encode("ascii", "replace"))
     return Mailbox(" ".join(name.split()), parse_address(found[3]).text)
 
 

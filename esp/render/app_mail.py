@@ -15,6 +15,8 @@ _MIXED: Final = b"=_mixed"
 _RELATED: Final = b"=_related"
 _LINE: Final = 76  # RFC 2045 section 6.8
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}")
+_PARAMETER: Final = re.compile(
+    r';\s*([a-z0-9-]{1,30})=([a-z0-9!#$&+.^_`{|}~-]{1,60}|"[a-z0-9 !#$&+./:^_`{|}~-]{1,60}")', re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$&+.^_`{|}~-]+")
 
 
@@ -52,8 +54,11 @@ class AppMail:
 
 
 def is_media_type(text: str) -> bool:
-    """Whether it can stand in Content-Type: type and subtype (RFC 6838 section 4.2), no parameters, no multipart."""
-    return _MEDIA_TYPE.fullmatch(text) is not None and not text.startswith(("multipart/", "message/"))
+    """Whether it can stand in Content-Type: type and subtype (RFC 6838 section 4.2) with plain parameters, such as
+    charset or method; no multipart."""
+    kind, separator, rest = text.partition(";")
+    return (_MEDIA_TYPE.fullmatch(kind.strip()) is not None and not kind.startswith(("multipart/", "message/"))
+            and not _PARAMETER.sub("", separator + rest).strip())
 
 
 def write_app_mail(mail: AppMail) -> bytes:
@@ -124,7 +129,7 @@ def _file(one: Attachment) -> Part:
     name = _parameter("name", one.name)
     place = b"inline" if one.content_id else b"attachment"
     lines = [
-        b"Content-Type: " + one.media_type.encode("ascii") + name,
+        b"Content-Type: " + _typed(one.media_type) + name,
         b"Content-Transfer-Encoding: base64",
         b"Content-Disposition: " + place + _parameter("filename", one.name),
     ]
@@ -132,6 +137,14 @@ def _file(one: Attachment) -> Part:
         lines.append(b"Content-ID: <" + wire.clean(one.content_id).encode("ascii") + b">")
     encoded = base64.b64encode(one.octets)
     return lines, b"\r\n".join(encoded[at:at + _LINE] for at in range(0, len(encoded), _LINE))
+
+
+def _typed(media_type: str) -> bytes:
+    """The type with its parameters, of which name is ours to say."""
+    kind, separator, rest = media_type.partition(";")
+    kept = [f"; {found[1].lower()}={found[2]}" for found in _PARAMETER.finditer(separator + rest)
+            if found[1].lower() != "name"]
+    return (kind.strip() + "".join(kept)).encode("ascii")
 
 
 def _parameter(name: str, value: str) -> bytes:

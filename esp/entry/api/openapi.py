@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from esp.entry.api.operation import Operation, Operations
 from esp.entry.api.problems import KINDS, MEDIA_TYPE
 
-Refs = dict[tuple[Any, str], Any]  # the schema of a model, as it validates or as it is written
+Refs = dict[tuple[Any, Any], Any]  # the schema of a model, as it validates or as it is written
 _REF: Final = "#/components/schemas/{model}"
 #: Problems that any operation may answer with, besides those of its own.
 _ALWAYS: Final = (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
@@ -69,7 +69,7 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Refs, dict[str, Any]]:
         if operation.answer:
             wanted[operation.answer, "serialization"] = None
     refs, schema = models_json_schema(list(wanted), ref_template=_REF, by_alias=True)
-    named = {(model, mode): ref for (model, mode), ref in refs.items() if isinstance(model, type)}
+    named: Refs = {(model, mode): ref for (model, mode), ref in refs.items() if isinstance(model, type)}
     definitions: dict[str, Any] = schema.get("$defs", {})
     return named, definitions
 
