@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert, select, update
 
+from esp.adapters.local.coordination import LocalCoordination
 from esp.adapters.sql.accounts import SqlAccounts
 from esp.adapters.sql.archives import SqlArchives
 from esp.adapters.sql.campaigns import SqlCampaigns
@@ -21,6 +22,7 @@ from esp.adapters.sql.domains import SqlDomains
 from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.erasure import SqlErasure
 from esp.adapters.sql.ledger import SqlLedger
+from esp.adapters.sql.people_store import SqlPeople
 from esp.adapters.sql.preferences import SqlPreferences
 from esp.adapters.sql.reports import SqlReports
 from esp.adapters.sql.schema import campaigns, contacts, links, metadata, variants
@@ -32,6 +34,7 @@ from esp.model.delivery import EventType, NewEvent
 from esp.settings import load
 from esp.wire.tokens import Purpose, TokenSigner
 from tests.sending import Sending, seed
+from tests.sending_app import HostsFile
 from tracking.edge.door import Edge, build_edge
 
 SENT = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -125,10 +128,10 @@ def make_app(database: Database, folder: Path, clock: TurnedClock) -> App:
         engagement=Unplugged(SqlEngagement(database)), ledger=SqlLedger(database), reports=SqlReports(database),
         preferences=SqlPreferences(database), signups=SqlSignups(database), archives=SqlArchives(database),
         erasure=SqlErasure(database), accounts=SqlAccounts(database), domains=SqlDomains(database),
+        people=SqlPeople(database),
         contacts=SqlContacts(database), campaigns=SqlCampaigns(database),
     )
-    nothing: Any = None
-    return App(settings, clock, store, nothing, nothing, TokenSigner({1: b"k" * 32}, 1))
+    return App(settings, clock, store, LocalCoordination(clock), HostsFile({}), TokenSigner({1: b"k" * 32}, 1))
 
 
 async def make_world(

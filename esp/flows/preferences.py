@@ -4,18 +4,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Final
 
 from esp.app import App
 from esp.errors import TokenError
 from esp.flows.digest_mail import zone
+from esp.flows.own_mail import LINK_HOURS, one_more, send_link, stamp, stamped
+from esp.flows.signup import Spent
 from esp.model.preference import Frequency
 from esp.ports.preferences import Changes, Choices, Proof, Reader
 from esp.wire.tokens import Claims, Purpose
 
 LONGEST_PAUSE: Final = timedelta(days=366)
-_PRINT_OCTETS: Final = 7  # fits a token's number; the token itself cannot be forged
+CHANGES_AN_HOUR: Final = 60  # of one person: more than anybody makes, and each leaves consent records
+_WORDS: Final = {
+    "en": {
+        "subject": "Your link to your choices",
+        "lead": "Somebody, hopefully you, asked {brand} for a new link to the choices of {address}.",
+        "press": "This link opens them for 48 hours. Please do not pass it on:",
+        "button": "Open my choices",
+        "otherwise": "If it was not you, do nothing. Nothing changes.",
+    },
+    "id": {
+        "subject": "Tautan ke pilihan Anda",
+        "lead": "Seseorang, semoga Anda sendiri, meminta kepada {brand} tautan baru ke pilihan milik {address}.",
+        "press": "Tautan ini membukanya selama 48 jam. Mohon jangan diteruskan kepada orang lain:",
+        "button": "Buka pilihan saya",
+        "otherwise": "Jika bukan Anda, abaikan saja. Tidak ada yang berubah.",
+    },
+}
 
 
 class Standing(StrEnum):
@@ -28,10 +45,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A link that leads to a person; ``claims`` are those of a mail, None for a link that names the contact."""
+    """A link that leads to a person; ``claims`` are those of a mail, None for a link that names the contact.
+
+    With ``old`` it opens nothing any more, for mails are forwarded and archived: it is good for asking for a new one.
+    """
 
     reader: Reader
     claims: Claims | None
+    old: bool = False
 
     @property
     def source(self) -> str:
@@ -39,38 +60,56 @@ class Opened:
         return f"preferences:{self.claims.delivery_id}" if self.claims else "preferences"
 
 
-def contact_token(app: App, workspace_id: int, contact_id: int, public_id: str) -> str:
-    """A preference link's token for a contact of whom no mail is at hand. It dies with the contact: a later one that
-    gets the same number has another public id."""
-    return app.tokens.sign(Purpose.CONTACT, workspace_id, contact_id, print_of(public_id))
-
-
-def print_of(public_id: str) -> int:
-    """A number that stands for a public id in tokens."""
-    return int.from_bytes(blake2b(public_id.encode(), digest_size=_PRINT_OCTETS).digest(), "big")
+def contact_token(app: App, reader: Reader) -> str:
+    """A preference link's token that is good for LINK_HOURS. It dies with the contact too: a later one that gets the
+    same number has another public id."""
+    return app.tokens.sign(
+        Purpose.CONTACT, reader.workspace_id, reader.contact_id, stamp(app.clock.now(), reader.public_id))
 
 
 async def open_link(app: App, token: str) -> Opened | Standing:
     """Whose page the link opens. Raises what the store raises."""
-    store = app.store.preferences
+    store, now = app.store.preferences, app.clock.now()
     try:
         claims = app.tokens.verify(Purpose.PREFERENCES, token)
     except TokenError:
         pass
     else:
-        contact_id = await store.reader_of_delivery(claims.workspace_id, claims.campaign_id, claims.delivery_id)
-        if contact_id == 0:
+        to = await store.reader_of_delivery(claims.workspace_id, claims.campaign_id, claims.delivery_id)
+        if to is not None and to.contact_id == 0:
             return Standing.TEST
-        reader = None if contact_id is None else await store.reader(claims.workspace_id, contact_id)
-        return Opened(reader, claims) if reader else Standing.GONE
+        reader = None if to is None else await store.reader(claims.workspace_id, to.contact_id)
+        if to is None or reader is None:
+            return Standing.GONE
+        return Opened(reader, claims, old=to.at + app.settings.retention.preference_links < now)
     try:
         named = app.tokens.verify(Purpose.CONTACT, token)
     except TokenError:
         return Standing.INVALID
     reader = await store.reader(named.workspace_id, named.campaign_id)
-    if reader is None or (reader.contact_id == named.campaign_id and print_of(reader.public_id) != named.delivery_id):
+    if reader is None:
         return Standing.GONE
-    return Opened(reader, None)
+    made, its_own = stamped(named.delivery_id, reader.public_id)
+    if reader.contact_id == named.campaign_id and not its_own:
+        return Standing.GONE
+    return Opened(reader, None, old=made + timedelta(hours=LINK_HOURS) < now)
+
+
+async def renew(app: App, reader: Reader) -> bool:
+    """Send the person a new link. False where the workspace has no domain to send from."""
+    url = f"{app.settings.public_url}/p/{contact_token(app, reader)}"
+    return await send_link(app, reader, "renew", _WORDS, url)
+
+
+async def may_change(app: App, reader: Reader, spent: Spent) -> bool:
+    """Whether the person's forms are within bounds, counting one more. Leaving is never asked about."""
+    now, bound = app.clock.now(), one_more(app, reader, "changes", timedelta(hours=1), CHANGES_AN_HOUR)
+    if spent.holds([bound], now):
+        return False
+    if await app.store.signups.count([bound], now):
+        return True
+    spent.add(bound, now)
+    return False
 
 
 def pause_until(reader: Reader, day: str, now: datetime) -> datetime | None:

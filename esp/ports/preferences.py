@@ -69,6 +69,14 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
+class Addressee:
+    """Whom a mail went to, and when it was written out for them; ``contact_id`` is 0 for a test send."""
+
+    contact_id: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """Where a change of somebody's own came from, as consent records keep it."""
 
@@ -115,8 +123,8 @@ class Preferences(Protocol):
         ...
 
     # ---- one person
-    async def reader_of_delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> int | None:
-        """The contact that a mail went to; 0 for a test send; None where the mail or the person is gone."""
+    async def reader_of_delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> Addressee | None:
+        """Whom a mail went to; None where the mail or the person is gone."""
         ...
 
     async def reader(self, workspace_id: int, contact_id: int) -> Reader | None:

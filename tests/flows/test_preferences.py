@@ -239,7 +239,14 @@ async def test_odd_links_and_forms_get_a_clear_page(database: Database, tmp_path
         for data in ({}, {"action": "what"}, {"action": "save", "topic-999": "weekly", "frequency": "never"}):
             answer = await client.post(f"/p/{good}", data={**data, "list": str(sent.list_id)})
             assert answer.status == 200
-        assert await snapshot(database) == before
+        for kind, body in (("text/plain", b"action=save"), ("application/json", b"{"), ("multipart/form-data", b"--x"),
+                           ("application/x-www-form-urlencoded", b"action=save&x=" + b"x" * 200_000),
+                           ("application/x-www-form-urlencoded", b"action=save&" * 2000)):
+            answer = await client.post(f"/p/{good}", data=body, headers={"Content-Type": kind})
+            assert answer.status == 400
+            assert "could not be read" in await answer.text()
+        counted = ("signup_counts",)
+        assert await snapshot(database, counted) == {name: rows for name, rows in before.items() if name not in counted}
 
 
 async def test_a_contact_link_opens_the_same_page_and_dies_with_the_contact(database: Database, tmp_path: Path) -> None:
@@ -247,12 +254,16 @@ async def test_a_contact_link_opens_the_same_page_and_dies_with_the_contact(data
     sent = world.sent
     reader = await world.app.store.preferences.reader(sent.workspace_id, sent.contacts[0])
     assert reader is not None
-    token = contact_token(world.app, sent.workspace_id, reader.contact_id, reader.public_id)
+    token = contact_token(world.app, reader)
     opened = await open_link(world.app, token)
     assert not isinstance(opened, Standing)
-    assert opened.reader == reader
-    newcomer = contact_token(world.app, sent.workspace_id, reader.contact_id, "another")
+    assert (opened.reader, opened.old) == (reader, False)
+    newcomer = contact_token(world.app, replace(reader, public_id="another"))
     assert await open_link(world.app, newcomer) is Standing.GONE, "the number alone is nobody"
+    world.clock.turn(timedelta(hours=49).total_seconds())
+    opened = await open_link(world.app, token)
+    assert not isinstance(opened, Standing)
+    assert opened.old
 
 
 async def test_less_instead_of_leaving(database: Database, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from tracking.edge.preference_words import PREFERENCE_WORDS
 from tracking.edge.shell import Shell, fill
 from tracking.edge.theme import PLAIN
 from tracking.edge.visitor import meet
-from tracking.edge.words import choose_language
+from tracking.edge.words import choose_language, spell_day
 
 log = structlog.get_logger("edge")
 
@@ -93,7 +93,7 @@ class ArchiveDoor:
         here = f"/a/{one.public_id}"
         response = shell.page(
             "archive.html", fill(shell.words["archive_title"], list=one.name), lead=one.description, wide=True,
-            indexed=_indexed(one), entries=entries, place=zone(one.time_zone),
+            indexed=_indexed(one), entries=[(it, self._day(it, one, shell)) for it in entries],
             feeds=[("Atom", f"{here}/feed.atom{found.query}", "application/atom+xml"),
                    ("RSS", f"{here}/feed.rss{found.query}", "application/rss+xml")],
             older=f"{here}?before={last}{found.query.replace('?', '&')}" if last else "",
@@ -210,6 +210,9 @@ class ArchiveDoor:
             log.warning("no copy for the archive", campaign=issue.id, error=type(error).__name__)
             markup = "<!doctype html><title></title>"
         return Copy(title, summary, markup)
+
+    def _day(self, entry: Entry, one: ArchivedList, shell: Shell) -> str:
+        return spell_day(entry.at.astimezone(zone(one.time_zone)).date(), shell.language)
 
     def _language(self, one: ArchivedList, request: web.Request) -> str:
         return choose_language("", meet(request).accept_language or one.language)

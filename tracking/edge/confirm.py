@@ -4,7 +4,7 @@ import structlog
 from aiohttp import web
 
 from esp.app import App
-from esp.errors import TokenError
+from esp.errors import NotFoundError, TokenError
 from esp.flows import signup as flow
 from esp.model.permission import SignupAction, SignupState
 from esp.ports.signup import PublicList, PublicPages, Signup, Witness
@@ -37,6 +37,8 @@ class ConfirmDoor:
         try:
             found = await flow.waiting(self._app, claims)
             pages = await self._app.store.signups.public_pages(claims.workspace_id)
+        except NotFoundError:  # the workspace is gone, and every request with it
+            return self._plain(request).invalid()
         except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
             log.warning("confirmation without database", error=type(error).__name__)
             return self._plain(request).later()
@@ -70,6 +72,8 @@ class ConfirmDoor:
             result = await flow.confirm(
                 self._app, claims, ticked if len(lists) > 1 else None,
                 Witness("confirmed: link", visitor.ip, visitor.user_agent))
+        except NotFoundError:  # the workspace is gone, and every request with it
+            return self._plain(request).invalid()
         except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
             log.warning("confirmation without database", error=type(error).__name__)
             return self._plain(request).later()

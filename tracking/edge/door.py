@@ -13,7 +13,8 @@ from aiohttp import web
 
 from esp.app import App
 from esp.errors import TokenError
-from esp.flows.preferences import set_frequency
+from esp.flows.preferences import may_change, set_frequency
+from esp.flows.signup import Spent
 from esp.model.delivery import EventType
 from esp.model.preference import Frequency
 from esp.ports.engagement import Hit, Letter, Withdrawal
@@ -51,6 +52,7 @@ class Edge:
         self._journal = JournalWriter(app.settings.server.data_dir / FOLDER)
         self._links = Links(app.store.engagement, _DATABASE_PATIENCE)
         self._looks = Looks(app)
+        self._spent = Spent()
         self._late: set[asyncio.Task[bool]] = set()
 
     @property
@@ -67,6 +69,8 @@ class Edge:
             *PreferenceDoor(self._app).routes,
             *ArchiveDoor(self._app).routes,
             *SubscribeDoor(self._app).routes,
+            # Whatever is left of a link that was cut, and addresses typed by hand.
+            *(route("/{door:[ocuvpsa]}{rest:(/.*)?}", self.nothing) for route in (web.get, web.post)),
         ]
 
     def mount(self, application: web.Application) -> None:
@@ -132,6 +136,10 @@ class Edge:
         )
         self._journal.add(encode(hit), precious=kind is EventType.CLICKED)
 
+    async def nothing(self, request: web.Request) -> web.Response:
+        page = Pages(meet(request).accept_language)
+        return page.missing() if request.match_info["door"] in "ocuvp" else page.nowhere()
+
     # ---- what shows -------------------------------------------------------------------------------------------------
 
     async def ask(self, request: web.Request) -> web.Response:
@@ -181,9 +189,11 @@ class Edge:
         )
         if action == "undo":
             try:
-                return page.undone(await asyncio.wait_for(
-                    self._app.store.engagement.resubscribe(withdrawal), _DATABASE_PATIENCE
-                ))
+                async with asyncio.timeout(_DATABASE_PATIENCE):
+                    reader = await self._reader_if_any(claims)
+                    if reader is not None and not await may_change(self._app, reader, self._spent):
+                        return page.too_often()
+                    return page.undone(await self._app.store.engagement.resubscribe(withdrawal))
             except Exception as error:
                 log.warning("undo without database", error=type(error).__name__, campaign=claims.campaign_id)
                 return page.later()
@@ -209,7 +219,10 @@ class Edge:
             topics = {one.id: _again(now.of(one.id)) for one in reader.topics if one.id in wanted}
         proof = Proof(self._app.clock.now(), f"delivery:{claims.delivery_id}", visitor.ip, visitor.user_agent)
         try:
-            await asyncio.wait_for(set_frequency(self._app, reader, often, topics, proof), _DATABASE_PATIENCE)
+            async with asyncio.timeout(_DATABASE_PATIENCE):
+                if not await may_change(self._app, reader, self._spent):
+                    return page.too_often()
+                await set_frequency(self._app, reader, often, topics, proof)
         except Exception as error:
             log.warning("choice without database", error=type(error).__name__, campaign=claims.campaign_id)
             return page.later()
@@ -254,9 +267,8 @@ class Edge:
         store = self._app.store.preferences
         try:
             async with asyncio.timeout(_DATABASE_PATIENCE):
-                contact_id = await store.reader_of_delivery(
-                    claims.workspace_id, claims.campaign_id, claims.delivery_id)
-                return await store.reader(claims.workspace_id, contact_id) if contact_id else None
+                to = await store.reader_of_delivery(claims.workspace_id, claims.campaign_id, claims.delivery_id)
+                return await store.reader(claims.workspace_id, to.contact_id) if to and to.contact_id else None
         except Exception as error:
             log.warning("page without choices", error=type(error).__name__, campaign=claims.campaign_id)
             return None

@@ -86,6 +86,12 @@ class Pages:
     def missing(self) -> web.Response:
         return self._page("shell.html", "missing", 404)
 
+    def nowhere(self) -> web.Response:
+        return self._shell.missing()
+
+    def too_often(self) -> web.Response:
+        return self._shell.too_often()
+
     def gone(self) -> web.Response:
         return self._page("shell.html", "gone", 410)
 

@@ -60,6 +60,13 @@ PREFERENCE_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "gone_lead": "This link was for somebody whose data is no longer kept.",
         "test_title": "This was a test mail",
         "test_lead": "In a real mail, this link opens the reader's own choices.",
+        "renew_lead": "Mails are forwarded, so the link in one opens its reader's choices for a while only. A new link "
+        "can be sent to the address that this mail went to.",
+        "renew_button": "Send me a new link",
+        "renew_leave": "Or unsubscribe, which needs no new link",
+        "renew_sent_lead": "A mail with a new link is on its way to the address that the old one belongs to. It is "
+        "good for 48 hours.",
+        "unread": "This form could not be read. Nothing was changed. Please send it once more.",
         "old_title": "This link is too old",
         "old_lead": "It was good for 48 hours. Ask for a new one on your page of choices.",
         "problem": "Please look at the marked fields. Nothing was changed yet.",
@@ -141,6 +148,13 @@ PREFERENCE_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "gone_lead": "Tautan ini milik seseorang yang datanya tidak disimpan lagi.",
         "test_title": "Ini email percobaan",
         "test_lead": "Dalam email yang sebenarnya, tautan ini membuka pilihan pembacanya.",
+        "renew_lead": "Email bisa diteruskan kepada orang lain, jadi tautan di dalamnya hanya berlaku untuk sementara. "
+        "Tautan baru dapat dikirim ke alamat penerima email ini.",
+        "renew_button": "Kirimkan tautan baru",
+        "renew_leave": "Atau berhenti berlangganan, tanpa tautan baru",
+        "renew_sent_lead": "Email berisi tautan baru sedang dikirim ke alamat pemilik tautan lama. Tautan itu berlaku "
+        "48 jam.",
+        "unread": "Formulir ini tidak terbaca. Tidak ada yang berubah. Silakan kirim sekali lagi.",
         "old_title": "Tautan ini sudah terlalu lama",
         "old_lead": "Tautan berlaku 48 jam. Mintalah yang baru di halaman pilihan Anda.",
         "problem": "Periksa lagi isian yang ditandai. Belum ada yang berubah.",

@@ -3,9 +3,10 @@
 A GET shows and changes nothing, for scanners follow links; every change, and the download too, is a POST of a form.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import astuple, dataclass, field
+from datetime import date, datetime
 from typing import Any, Final
 
 import orjson
@@ -19,8 +20,10 @@ from esp.flows import erasure
 from esp.flows import preferences as flow
 from esp.flows.digest_mail import zone
 from esp.flows.preferences import Opened, Standing
+from esp.flows.signup import Spent
 from esp.model.fields import FieldType
 from esp.model.preference import ArchiveAccess, Frequency
+from esp.ports.people import ContactField
 from esp.ports.preferences import Changes, Choices, Proof, Reader
 from esp.wire.tokens import Purpose
 from tracking.edge.body import Fields, read_fields
@@ -29,19 +32,23 @@ from tracking.edge.preference_words import PREFERENCE_WORDS
 from tracking.edge.shell import LANGUAGE_NAMES, Shell, fill
 from tracking.edge.theme import PLAIN
 from tracking.edge.visitor import Visitor, meet
-from tracking.edge.words import choose_language
+from tracking.edge.words import choose_language, spell_day
 
 log = structlog.get_logger("edge")
 
 _LONGEST_NAME: Final = 120
-_LINE_ENDS: Final = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+# As own fields are read: what ends a line or steers a terminal goes, marks of direction stay.
+_BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What the form shows where it could not be taken: values as typed, problems by field, and a note above."""
+    """What a form that could not be taken is shown with: as it was sent, problems (words' keys) by field, and a note.
 
-    values: Mapping[str, Any] = field(default_factory=dict)
+    Without ``form`` the page shows what is kept.
+    """
+
+    form: Fields | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -52,6 +59,7 @@ class PreferenceDoor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._looks = Looks(app)
+        self._spent = Spent()
 
     @property
     def routes(self) -> list[web.RouteDef]:
@@ -66,6 +74,8 @@ class PreferenceDoor:
             opened = await flow.open_link(self._app, request.match_info["token"])
             if isinstance(opened, Standing):
                 return await self._nobody(opened, visitor)
+            if opened.old:
+                return await self._old(opened, visitor)
             return await self._page(opened.reader, visitor, Typed())
         except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
             return self._later(error, visitor)
@@ -85,6 +95,10 @@ class PreferenceDoor:
     async def _act(self, opened: Opened, form: Fields, visitor: Visitor) -> web.Response:
         reader = opened.reader
         shell = await self._shell(reader, visitor)
+        if opened.old:
+            return await self._renewed(opened, form, visitor, shell)
+        if not form.readable:
+            return await self._page(reader, visitor, Typed(note="unread"), 400)
         proof = Proof(self._app.clock.now(), opened.source, visitor.ip, visitor.user_agent)
         match form.one("action"):
             case "download":
@@ -108,8 +122,9 @@ class PreferenceDoor:
     ) -> web.Response:
         changes, problems = read_changes(reader, form, proof.at)
         if changes is None:
-            values = {name: form.one(name) for name in form.values}
-            return await self._page(reader, visitor, Typed(values, problems, "problem"), 422)
+            return await self._page(reader, visitor, Typed(form, problems, "problem"), 422)
+        if not await flow.may_change(self._app, reader, self._spent):
+            return shell.too_often()
         said = Proof(proof.at, proof.source, proof.ip, proof.user_agent, shell.words["save"])
         changed = await self._app.store.preferences.change(reader, changes, said)
         return await self._again(reader, visitor, "saved" if changed else "unchanged")
@@ -129,16 +144,34 @@ class PreferenceDoor:
     async def _page(self, reader: Reader, visitor: Visitor, typed: Typed, status: int = 200) -> web.Response:
         shell = await self._shell(reader, visitor)
         words = shell.words
-        choices, place = reader.choices, zone(reader.time_zone)
-        now = self._app.clock.now()
-        paused = choices.paused_until if choices.paused_until and choices.paused_until > now else None
+        until = reader.choices.paused_until
+        paused = until.astimezone(zone(reader.time_zone)).date() if until and until > self._app.clock.now() else None
         return shell.page(
             "preferences.html", words["title"], status=status, wide=True,
-            lead=fill(words["lead"], brand=shell.look.brand, address=reader.email), reader=reader, typed=typed,
-            paused=paused.astimezone(place).date().isoformat() if paused else "", frequencies=list(Frequency),
-            fields=[_shown(one.key, one, reader, typed) for one in reader.open_fields],
+            lead=fill(words["lead"], brand=shell.look.brand, address=reader.email), reader=reader, note=typed.note,
+            problems=typed.problems, first=next(iter(typed.problems), ""),
+            paused=spell_day(paused, shell.language) if paused else "", frequencies=list(Frequency),
+            shown=_kept(reader, paused) if typed.form is None else _sent(reader, typed.form),
+            fields=[_shown(one, reader, typed) for one in reader.open_fields],
             languages=_languages(reader), archives={
                 one.list_id: self._archive(reader, one.list_id, one.public_id, one.archive) for one in reader.lists})
+
+    # ---- an old link ------------------------------------------------------------------------------------------------
+
+    async def _old(self, opened: Opened, visitor: Visitor) -> web.Response:
+        """The link has been in a mailbox for long: it shows nothing, and offers a new one and the way out."""
+        shell = await self._shell(opened.reader, visitor)
+        claims = opened.claims
+        leave = f"/u/{self._app.tokens.sign(Purpose.UNSUBSCRIBE, *astuple(claims))}" if claims else ""
+        return shell.page("renew.html", shell.words["old_title"], lead=shell.words["renew_lead"], leave=leave,
+                          status=410)
+
+    async def _renewed(self, opened: Opened, form: Fields, visitor: Visitor, shell: Shell) -> web.Response:
+        if form.one("action") != "renew":
+            return await self._old(opened, visitor)
+        if not await flow.renew(self._app, opened.reader):
+            return shell.page("shell.html", shell.words["old_title"], lead=shell.words["erase_unable"], status=410)
+        return shell.page("shell.html", shell.words["erase_sent_title"], lead=shell.words["renew_sent_lead"])
 
     def _archive(self, reader: Reader, list_id: int, public_id: str, access: ArchiveAccess) -> str:
         """Where a list's past mails are; a private archive's link is this reader's own."""
@@ -219,8 +252,8 @@ def read_changes(reader: Reader, form: Fields, now: datetime) -> tuple[Changes |
             raw = form.one(f"field-{one.key}")
         try:
             own[one.key] = read_value(one, raw)
-        except (MerpatiError, ValueError) as error:
-            problems[f"field-{one.key}"] = str(error)
+        except (MerpatiError, ValueError):  # in English only, so the page has words of its own for each type
+            problems[f"field-{one.key}"] = f"problem_{one.type.value}"
     if problems:
         return None, problems
     general = _frequency(form.one("frequency"), reader.choices.frequency)
@@ -244,7 +277,7 @@ def _frequency(text: str, otherwise: Frequency) -> Frequency:
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(" " if one in _LINE_ENDS else one for one in text).split())[:_LONGEST_NAME]
+    return _BREAKS.sub(" ", text).strip()[:_LONGEST_NAME]
 
 
 def _languages(reader: Reader) -> dict[str, str]:
@@ -252,9 +285,36 @@ def _languages(reader: Reader) -> dict[str, str]:
     return {**LANGUAGE_NAMES, **own}
 
 
-def _shown(key: str, one: Any, reader: Reader, typed: Typed) -> dict[str, Any]:
+def _kept(reader: Reader, paused: date | None) -> dict[str, Any]:
+    """What the form shows: the choices as they are."""
+    now = reader.choices
+    return {
+        "lists": {one.list_id for one in reader.lists if one.subscribed},
+        "topics": {one.id: now.of(one.id) for one in reader.topics}, "frequency": now.frequency,
+        "pause": paused.isoformat() if paused else "", "first_name": reader.first_name, "last_name": reader.last_name,
+        "language": reader.language, "tracking_off": now.tracking_off,
+    }
+
+
+def _sent(reader: Reader, form: Fields) -> dict[str, Any]:
+    """The same as it was sent, so that nobody chooses twice because one field was wrong."""
+    now, ticked = reader.choices, form.all("list")
+    return {
+        "lists": {one.list_id for one in reader.lists if str(one.list_id) in ticked},
+        "topics": {one.id: _frequency(form.one(f"topic-{one.id}"), now.of(one.id)) for one in reader.topics},
+        "frequency": _frequency(form.one("frequency"), now.frequency), "pause": form.one("pause"),
+        "first_name": form.one("first_name"), "last_name": form.one("last_name"), "language": form.one("language"),
+        "tracking_off": form.one("tracking_off") == "1",
+    }
+
+
+def _shown(one: ContactField, reader: Reader, typed: Typed) -> dict[str, Any]:
     """An open field as the form shows it."""
-    name = f"field-{key}"
-    value = typed.values.get(name, reader.fields.get(key))
+    name = f"field-{one.key}"
+    value = reader.fields.get(one.key)
+    if typed.form is not None:
+        value = typed.form.all(name) if one.type is FieldType.CHOICES else typed.form.one(name)
+        if one.type is FieldType.BOOLEAN and value in ("true", "false"):
+            value = value == "true"
     return {"name": name, "label": one.label, "type": one.type.value, "choices": one.choices,
             "value": "" if value is None else value, "problem": typed.problems.get(name, "")}

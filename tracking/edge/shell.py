@@ -34,6 +34,14 @@ COMMON: Final[Mapping[str, Mapping[str, str]]] = {
         "invalid_lead": "It may have been cut when it was copied. Please open it from the mail itself.",
         "later_title": "Please try again in a moment",
         "later_lead": "The server cannot look this up just now. The link itself is fine.",
+        "often_title": "That was very often",
+        "often_lead": "Nothing was changed this time. What you chose before holds. Please come back in an hour.",
+        "problem_text": "This is too long. Write less.",
+        "problem_number": "Write a number, such as 12 or 12.5.",
+        "problem_date": "Choose a day, or write it as 2026-11-21.",
+        "problem_boolean": "Choose yes or no.",
+        "problem_choice": "Choose one of these.",
+        "problem_choices": "Choose from these only.",
     },
     "id": {
         "languages": "Bahasa",
@@ -43,6 +51,15 @@ COMMON: Final[Mapping[str, Mapping[str, str]]] = {
         "invalid_lead": "Mungkin tautannya terpotong saat disalin. Silakan buka langsung dari emailnya.",
         "later_title": "Silakan coba lagi sebentar lagi",
         "later_lead": "Server belum dapat mencarinya saat ini. Tautannya sendiri tidak bermasalah.",
+        "often_title": "Terlalu sering",
+        "often_lead": "Kali ini tidak ada yang berubah. Pilihan Anda sebelumnya tetap berlaku. Silakan kembali satu "
+        "jam lagi.",
+        "problem_text": "Isian ini terlalu panjang. Mohon dipersingkat.",
+        "problem_number": "Tuliskan angka, misalnya 12 atau 12,5.",
+        "problem_date": "Pilih tanggal, atau tuliskan seperti 2026-11-21.",
+        "problem_boolean": "Pilih ya atau tidak.",
+        "problem_choice": "Pilih salah satu yang tersedia.",
+        "problem_choices": "Pilih hanya dari yang tersedia.",
     },
 }
 LANGUAGE_NAMES: Final = {"en": "English", "id": "Bahasa Indonesia"}
@@ -103,6 +120,11 @@ class Shell:
     def invalid(self) -> web.Response:
         """404: a token that we never made."""
         return self.page("shell.html", self.words["invalid_title"], lead=self.words["invalid_lead"], status=404)
+
+    def too_often(self) -> web.Response:
+        """429: more than anybody would send (RFC 6585 section 4)."""
+        return self.page("shell.html", self.words["often_title"], lead=self.words["often_lead"], status=429,
+                         headers={"Retry-After": "3600"})
 
     def later(self) -> web.Response:
         """503: the database does not answer."""

@@ -30,7 +30,8 @@ SIGNUP_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "email_problem": "Please write an e-mail address, such as name@example.com.",
         "list_problem": "Please choose at least one.",
         "required_problem": "Please fill this in.",
-        "value_problem": "Please look at this again.",
+        "later_form": "This could not be taken just now, and nothing was sent. Please press the button again in a "
+        "moment.",
         "thanks_title": "Almost done",
         "thanks_lead": "If a confirmation is needed, a mail is on its way to you. Open it and press the link in it.\n"
         "Nothing there? Look into the spam folder. We send at most one such mail a day to an address.",
@@ -72,7 +73,8 @@ SIGNUP_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "email_problem": "Tuliskan alamat email, misalnya nama@contoh.com.",
         "list_problem": "Pilih paling sedikit satu.",
         "required_problem": "Silakan isi kolom ini.",
-        "value_problem": "Silakan periksa lagi isian ini.",
+        "later_form": "Saat ini pendaftaran belum dapat diterima, dan belum ada yang dikirim. Silakan tekan tombolnya "
+        "lagi sebentar lagi.",
         "thanks_title": "Hampir selesai",
         "thanks_lead": "Jika perlu konfirmasi, sebuah email sedang dikirim kepada Anda. Buka email itu lalu tekan "
         "tautannya.\nBelum ada? Periksa folder spam. Kami mengirim paling banyak satu email seperti ini sehari ke satu "

@@ -112,9 +112,13 @@ class SubscribeDoor:
             **kept, "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"})
 
     async def logo(self, request: web.Request) -> web.Response:
-        found = await self._app.store.signups.logo(int(request.match_info["workspace"]), request.match_info["hash"])
+        try:
+            found = await self._app.store.signups.logo(int(request.match_info["workspace"]), request.match_info["hash"])
+        except Exception as error:  # whatever the database raises: the page stands without its picture meanwhile
+            log.warning("logo without database", error=type(error).__name__)
+            return web.Response(status=503, headers={"Retry-After": "30", "Cache-Control": "no-store"})
         if found is None:
-            raise web.HTTPNotFound
+            return _plain(meet(request)).missing()
         # Only what our own upload took for a picture; and nothing in it could run or load anything.
         return web.Response(body=found.octets, content_type=found.media_type, headers={
             **FOREVER, "Content-Security-Policy": "default-src 'none'; sandbox"})
@@ -139,7 +143,7 @@ class SubscribeDoor:
         """A fresh token with the work that it asks for, for the script on another website."""
         opened = await self._open(request, meet(request), "")
         if isinstance(opened, web.Response):
-            return opened
+            return _spoken(opened, meet(request))
         return _json({"status": "token", **self._challenge(opened)}, 200, _cors(request, opened.pages))
 
     async def preflight(self, request: web.Request) -> web.Response:
@@ -157,7 +161,7 @@ class SubscribeDoor:
         speaks_json = request.content_type == "application/json"
         opened = await self._open(request, visitor, form.one("lang") or request.query.get("lang", ""))
         if isinstance(opened, web.Response):
-            return opened
+            return _spoken(opened, visitor) if speaks_json else opened
         cors = _cors(request, opened.pages)
         words = opened.shell.words
         judged = _judge(opened, form)
@@ -177,7 +181,9 @@ class SubscribeDoor:
                 await flow.request(self._app, asked, self._spent)
             except Exception as error:  # whatever the database raises: the reader sees one sentence, the log its kind
                 log.warning("sign-up without database", error=type(error).__name__)
-                return opened.shell.later()
+                if speaks_json:
+                    return _later(opened.shell, cors)
+                return self._form(opened, _typed(opened, form), {}, words["later_form"], 503)
         if speaks_json:
             return _json({"status": "ok", "message": words["thanks_lead"]}, 200, cors)
         raise web.HTTPSeeOther(f"{opened.path}/thanks?lang={opened.shell.language}")
@@ -235,7 +241,8 @@ class SubscribeDoor:
             switch=[(code, name, f"{opened.path}?lang={code}") for code, name in LANGUAGE_NAMES.items()],
             action=opened.path, script=SCRIPT_PATH, several=opened.several, lists=lists, fields=opened.fields,
             token=self._sign(opened), bits=self._app.settings.signup.proof_bits,
-            values={**blank, **values}, chosen=values.get("list", ()), problems={**no_problem, **problems}, note=note)
+            values={**blank, **values}, chosen=values.get("list", ()), problems={**no_problem, **problems}, note=note,
+            harm=status >= 400, first=next((name for name in ("list", *blank) if problems.get(name)), ""))
 
     def _asked(
         self, request: web.Request, opened: Opened, judged: Judged, form: Fields, visitor: Visitor, proven: bool,
@@ -303,6 +310,18 @@ def _json(value: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> 
         "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers})
 
 
+def _spoken(page: web.Response, visitor: Visitor) -> web.Response:
+    """For a script what ``page`` says to a person: there is no such form, or the database is away."""
+    words = _plain(visitor).words
+    if page.status == 404:
+        return _json({"status": "missing", "message": words["missing_title"]}, 404, {})
+    return _later(_plain(visitor), {})
+
+
+def _later(shell: Shell, headers: Mapping[str, str]) -> web.Response:
+    return _json({"status": "later", "message": shell.words["later_form"]}, 503, {**headers, "Retry-After": "30"})
+
+
 def _typed(opened: Opened, form: Fields) -> dict[str, Any]:
     """What was typed, to stand in the form again."""
     found: dict[str, Any] = {"email": form.one("email")[:_LONGEST_VALUE], "list": form.all("list")}
@@ -332,7 +351,7 @@ def _judge(opened: Opened, form: Fields) -> Judged:
         try:
             value = read_value(replace(it.field, type=FieldType(it.type)), _cut(raw))
         except ValueError:
-            problems[name] = words["value_problem"]
+            problems[name] = words[f"problem_{it.type}"]
             continue
         if value is not None:
             values[it.key] = value

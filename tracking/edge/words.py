@@ -1,5 +1,6 @@
 """What the edge's pages say, in English and Indonesian; and which of the two somebody reads."""
 
+from datetime import date
 from typing import Final
 
 LANGUAGES: Final = ("en", "id")
@@ -84,3 +85,16 @@ def choose_language(contact_language: str, accept_language: str) -> str:
         if quality > 0 and language in WORDS:
             wanted.append((-quality, position, language))
     return min(wanted)[2] if wanted else "en"
+
+
+_MONTHS: Final = {
+    "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+           "December"),
+    "id": ("Januari", "Februari", "Maret", "April", "Mei", "Juni", "Juli", "Agustus", "September", "Oktober",
+           "November", "Desember"),
+}
+
+
+def spell_day(day: date, language: str) -> str:
+    """``21 November 2026``, as both languages write it."""
+    return f"{day.day} {_MONTHS[language][day.month - 1]} {day.year}"

@@ -34,7 +34,7 @@ from esp.model.fields import FieldType
 from esp.model.ids import new_public_id
 from esp.model.preference import ArchiveAccess, Frequency
 from esp.ports.people import ContactField
-from esp.ports.preferences import Changes, Choices, OwnList, Proof, Publicity, Reader, Topic
+from esp.ports.preferences import Addressee, Changes, Choices, OwnList, Proof, Publicity, Reader, Topic
 
 _ON, _OFF = SubscriptionState.SUBSCRIBED.value, SubscriptionState.UNSUBSCRIBED.value
 _GATHERED: Final = (Frequency.DAILY.value, Frequency.WEEKLY.value)
@@ -85,16 +85,16 @@ class SqlPreferences:
 
     # ---- one person
 
-    async def reader_of_delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> int | None:
+    async def reader_of_delivery(self, workspace_id: int, campaign_id: int, delivery_id: int) -> Addressee | None:
         d = deliveries.c
         async with self._database.read() as connection:
-            contact_id = await connection.scalar(
-                select(func.coalesce(messages.c.contact_id, d.contact_id))
+            row = (await connection.execute(
+                select(func.coalesce(messages.c.contact_id, d.contact_id), d.created_at)
                 .select_from(deliveries.outerjoin(
                     messages, and_(messages.c.delivery_id == d.id, messages.c.list_id.is_not(None))))
                 .where(d.id == delivery_id, d.workspace_id == workspace_id, d.campaign_id == campaign_id)
-            )
-        return None if contact_id is None or contact_id < 0 else int(contact_id)
+            )).first()
+        return None if row is None or row[0] is None or row[0] < 0 else Addressee(int(row[0]), row[1])
 
     async def reader(self, workspace_id: int, contact_id: int) -> Reader | None:
         async with self._database.read() as connection:
@@ -102,16 +102,24 @@ class SqlPreferences:
 
     async def change(self, reader: Reader, changes: Changes, proof: Proof) -> bool:
         async with self._database.write() as connection:
-            now = await _reader(connection, reader.workspace_id, reader.contact_id)
+            seen = await _reader(connection, reader.workspace_id, reader.contact_id)
+            if seen is None:
+                return False
+            # The lists before the person, as everybody locks them; and the person before anything that refers to them,
+            # or two forms of one person, sent at once, would wait for each other.
+            moving = _moving(seen, changes)
+            for list_id in moving:
+                await lock_list(connection, seen.workspace_id, list_id)
+            await connection.execute(select(contacts.c.id).where(contacts.c.id == seen.contact_id).with_for_update())
+            now = await _reader(connection, seen.workspace_id, seen.contact_id)
             if now is None:
                 return False
             done: dict[str, Any] = {}
             if changes.choices is not None and changes.choices != now.choices:
                 await self._choose(connection, now, changes.choices, proof.at)
                 done["choices"] = _plain(changes.choices)
-            moved = {one.list_id: changes.lists[one.list_id] for one in now.lists
-                     if changes.lists.get(one.list_id, one.subscribed) != one.subscribed}
-            for list_id, wanted in sorted(moved.items()):
+            moved = {list_id: wanted for list_id, wanted in _moving(now, changes).items() if list_id in moving}
+            for list_id, wanted in moved.items():
                 await _move(connection, now, list_id, wanted, proof)
             if moved:
                 done["lists"] = {str(list_id): wanted for list_id, wanted in moved.items()}
@@ -261,8 +269,14 @@ async def _own_lists(connection: AsyncConnection, workspace_id: int, contact_id:
                  for row in rows)
 
 
+def _moving(reader: Reader, changes: Changes) -> dict[int, bool]:
+    """The lists that the person would come onto or leave, in the order in which lists are locked."""
+    return {one.list_id: changes.lists[one.list_id] for one in sorted(reader.lists, key=lambda it: it.list_id)
+            if changes.lists.get(one.list_id, one.subscribed) != one.subscribed}
+
+
 async def _move(connection: AsyncConnection, reader: Reader, list_id: int, wanted: bool, proof: Proof) -> None:
-    await lock_list(connection, reader.workspace_id, list_id)
+    """``list_id`` must be locked."""
     before, after = (_OFF, _ON) if wanted else (_ON, _OFF)
     moved = await connection.execute(
         update(subscriptions).values(state=after, changed_at=proof.at)
@@ -293,9 +307,7 @@ async def _write_own(
            if key in opened and reader.fields.get(key) != value}
     if not standard and not own:
         return []
-    row = (await connection.execute(
-        select(contacts.c.fields).where(contacts.c.id == reader.contact_id).with_for_update()
-    )).one()
+    row = (await connection.execute(select(contacts.c.fields).where(contacts.c.id == reader.contact_id))).one()
     fields: Mapping[str, Any] = {**(row.fields or {}), **own}
     names = {name: standard.get(name, getattr(reader, name)) for name in ("first_name", "last_name")}
     await connection.execute(update(contacts).where(contacts.c.id == reader.contact_id).values(

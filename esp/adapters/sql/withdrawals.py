@@ -57,7 +57,9 @@ async def withdraw(connection: AsyncConnection, dialect: str, withdrawal: Withdr
         detail = {"channel": withdrawal.channel} | ({"reason": withdrawal.reason} if withdrawal.reason else {})
         await append_events(connection, dialect, [NewEvent(
             EventType.UNSUBSCRIBED, withdrawal.at, withdrawal.workspace_id, withdrawal.campaign_id,
-            withdrawal.delivery_id, agent="human", ip=withdrawal.ip, user_agent=withdrawal.user_agent, detail=detail,
+            withdrawal.delivery_id, agent="human", detail=detail,
+            # Whoever was erased is counted, and nothing is kept of them again.
+            ip=withdrawal.ip if delivery.address else "", user_agent=withdrawal.user_agent if delivery.address else "",
         )])
     return changed
 
