@@ -110,6 +110,8 @@ async def test_the_system_itself_bounds_a_child() -> None:
         (child,) = service._idle
         assert resource.prlimit(child._process.pid, resource.RLIMIT_AS) == (400 * 1024 * 1024,) * 2
         assert resource.prlimit(child._process.pid, resource.RLIMIT_CORE) == (0, 0)
+        # Some seconds for starting, and those of one request.
+        assert resource.prlimit(child._process.pid, resource.RLIMIT_CPU)[0] <= compose_service.SECONDS + 10
         assert resource.prlimit(child._process.pid, resource.RLIMIT_CPU)[0] < 60
 
 
