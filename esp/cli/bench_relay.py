@@ -21,6 +21,7 @@ import uvloop
 from esp import wiring
 from esp.app import App
 from esp.cli import relay_client
+from esp.cli.bench_relay_http import measure_http
 from esp.cli.private_postfix import private_postfix
 from esp.cli.private_postgres import PRIVATE, private_postgres
 from esp.cli.relay_client import Talk
@@ -93,6 +94,8 @@ async def _measure(messages: int, database: str, postfix: bool) -> dict[str, Any
         url = server.url if server else "" if database == "sqlite" else database
         async with _stage(folder / "data", url) as stage:
             await _take(stage, messages, figures)
+            figures.update(await measure_http(
+                stage.app, stage.credential.workspace_id, _SENDER, messages, _OCTETS))
             err.print(figures)
             async with stage.door(known=True) as door:
                 figures["rss_growth_mb"] = await _endless(door.port)

@@ -162,18 +162,24 @@ class Keyring:
         entry = self._entries.get((kind, login))
         if entry is not None and now - entry.looked_up <= _FRESH:
             return entry
+        if entry is not None:
+            entry.looked_up = now  # whoever asks meanwhile need not ask the database too
         known = None
         if len(login) <= 100 and "\x00" not in login:
-            known = await self._app.store.relay.credential_by_login(kind, login)
-        if entry is None or known is None or entry.known is None or known.secret_hash != entry.known.secret_hash:
-            entry = _Entry(known, now)
-            if known is not None:  # names that nobody has would only push the others out
-                self._entries[kind, login] = entry
-                while len(self._entries) > _KNOWN:
-                    self._entries.popitem(last=False)
-            else:
+            try:
+                known = await self._app.store.relay.credential_by_login(kind, login)
+            except BaseException:
                 self._entries.pop((kind, login), None)
-        entry.known, entry.looked_up = known, now
+                raise
+        if known is None:
+            self._entries.pop((kind, login), None)  # names that nobody has would only push the others out
+            return _Entry(None, now)
+        if entry is None or entry.known is None or known.secret_hash != entry.known.secret_hash:
+            entry = _Entry(known, now)
+        self._entries[kind, login] = entry
+        while len(self._entries) > _KNOWN:
+            self._entries.popitem(last=False)
+        entry.known = known
         return entry
 
 

@@ -66,6 +66,7 @@ class Relay:
         self._app = app
         self._intake = Intake(app)
         self._houses: dict[int, House] = {}
+        self._asking: dict[int, asyncio.Task[House]] = {}
         self._providers: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     async def accept(
@@ -87,6 +88,7 @@ class Relay:
         providers = await self._providers_of(
             it.rpartition("@")[2] for one in judged if isinstance(one, NewRelayMessage)
             for it in (to.address for to in one.addressees))
+
         async def keep(one: NewRelayMessage | Refused) -> Accepted | Refused:
             if isinstance(one, Refused):
                 return one
@@ -98,17 +100,25 @@ class Relay:
 
     async def house(self, workspace_id: int) -> House:
         """The workspace's verified domains and streams, at most a few seconds old."""
-        now = self._app.clock.monotonic()
         known = self._houses.get(workspace_id)
-        if known is None or known.until < now:
-            domains = await self._app.store.domains.all(workspace_id)
-            streams = await self._app.store.relay.streams(workspace_id)
-            if len(self._houses) > 1000:
-                self._houses.clear()
-            known = self._houses[workspace_id] = House(
-                {it.name: it.id for it in domains if it.verified_at is not None},
-                {it.handle: it for it in streams}, now + _FRESH)
-        return known
+        if known is not None and known.until >= self._app.clock.monotonic():
+            return known
+        asking = self._asking.get(workspace_id)
+        if asking is None:
+            asking = self._asking[workspace_id] = asyncio.create_task(self._look_up(workspace_id))
+            asking.add_done_callback(lambda _: self._asking.pop(workspace_id, None))
+        # A thousand sessions ask once; one that goes away meanwhile takes nobody's answer with it.
+        return await asyncio.shield(asking)
+
+    async def _look_up(self, workspace_id: int) -> House:
+        domains = await self._app.store.domains.all(workspace_id)
+        streams = await self._app.store.relay.streams(workspace_id)
+        if len(self._houses) > 1000:
+            self._houses.clear()
+        house = self._houses[workspace_id] = House(
+            {it.name: it.id for it in domains if it.verified_at is not None},
+            {it.handle: it for it in streams}, self._app.clock.monotonic() + _FRESH)
+        return house
 
     async def suppressed(self, workspace_id: int, stream: RelayStream, address: str) -> str:
         """Why ``address`` may not be written to over ``stream`` (an ExclusionReason), or ''."""

@@ -36,7 +36,7 @@ UPDATE deliveries AS d SET state = v.state, reason = v.reason, reply_code = v.co
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::int[], $7::bool[], $8::bool[],
             $9::bigint[]) AS v(state, reason, code, reply, ended_at, attempt, dup, ended, id)
 WHERE d.id = v.id"""
-_EVENT_SQLITE: Final = (
+EVENT_SQLITE: Final = (
     f"INSERT INTO events ({', '.join(_EVENT_COLUMNS)}) VALUES ({', '.join('?' * len(_EVENT_COLUMNS))})"  # noqa: S608
 )
 
@@ -44,7 +44,7 @@ _EVENT_SQLITE: Final = (
 _TALLY_INSERT: Final = "INSERT INTO tallies (workspace_id, campaign_id, dimension, member, metric, n)"
 _TALLY_CONFLICT: Final = """ON CONFLICT (workspace_id, campaign_id, dimension, member, metric)
 DO UPDATE SET n = tallies.n + excluded.n"""
-_TALLY_SQLITE: Final = f"{_TALLY_INSERT} VALUES (?, ?, ?, ?, ?, ?) {_TALLY_CONFLICT}"
+TALLY_SQLITE: Final = f"{_TALLY_INSERT} VALUES (?, ?, ?, ?, ?, ?) {_TALLY_CONFLICT}"
 _TALLY_POSTGRES: Final = f"""{_TALLY_INSERT} SELECT * FROM unnest(
 $1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) {_TALLY_CONFLICT}"""  # noqa: S608
 
@@ -141,18 +141,23 @@ async def write_events(connection: AsyncConnection, dialect: str, events: Sequen
     """Append facts as they are, within the caller's write transaction: such as move nothing and count nowhere."""
     if not events:
         return
-    rows = [
+    rows = event_rows(events, dialect)
+    if dialect == "sqlite":
+        await connection.exec_driver_sql(EVENT_SQLITE, rows)
+    else:
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection is not None
+        await raw.driver_connection.copy_records_to_table("events", records=rows, columns=_EVENT_COLUMNS)
+
+
+def event_rows(events: Iterable[NewEvent], dialect: str) -> list[tuple[Any, ...]]:
+    """``events`` as the driver takes them, in the order of the columns of ``EVENT_SQLITE``."""
+    return [
         (event.workspace_id, event.type.value, sqlite_instant(event.at) if dialect == "sqlite" else event.at,
          event.campaign_id, event.delivery_id, event.contact_id, event.variant_id, event.link_index, event.provider,
          event.agent, event.ip, event.user_agent, orjson.dumps(event.detail).decode() if event.detail else None)
         for event in events
     ]
-    if dialect == "sqlite":
-        await connection.exec_driver_sql(_EVENT_SQLITE, rows)
-    else:
-        raw = await connection.get_raw_connection()
-        assert raw.driver_connection is not None
-        await raw.driver_connection.copy_records_to_table("events", records=rows, columns=_EVENT_COLUMNS)
 
 
 async def add_tallies(connection: AsyncConnection, dialect: str, counts: Mapping[TallyKey, int]) -> None:
@@ -161,7 +166,7 @@ async def add_tallies(connection: AsyncConnection, dialect: str, counts: Mapping
     if not rows:
         return
     if dialect == "sqlite":
-        await connection.exec_driver_sql(_TALLY_SQLITE, rows)
+        await connection.exec_driver_sql(TALLY_SQLITE, rows)
     else:
         await connection.exec_driver_sql(_TALLY_POSTGRES, tuple(map(list, zip(*rows, strict=True))))
 

@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.ledger import append_events
-from esp.adapters.sql.relay_keep import Carrier, keep, suppressed_among
+from esp.adapters.sql.relay_at_once import keep_at_once
+from esp.adapters.sql.relay_keep import keep, suppressed_among
+from esp.adapters.sql.relay_rows import Carrier
 from esp.adapters.sql.schema import batches, credentials, deliveries, message_keys, messages, streams
 from esp.errors import ConflictError, DependencyError, NotFoundError, StorageFullError
 from esp.model.delivery import OPEN_STATES, EventType, NewEvent
@@ -149,6 +151,10 @@ class SqlRelay:
         """See ``esp.ports.relay.Relay.keep``."""
         carriers: dict[Carrier, int] = dict(self._carriers)
         with _told():
+            if self._database.dialect == "sqlite":
+                kept = await keep_at_once(self._database, messages_, now, carriers)
+                if kept is not None:
+                    return kept
             async with self._database.write() as connection:
                 results = await keep(connection, self._database.dialect, messages_, now, carriers)
         self._carriers.update(carriers)  # only now: had it been rolled back, there would be none

@@ -1,18 +1,28 @@
 """Accepted messages written: many at once, a handful of statements and one sync for all of them."""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import insert, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.exclusion import EXCLUDED_BY_RANK, SUPPRESSION_RANK
 from esp.adapters.sql.ledger import add_tallies, append_events, chunked, sqlite_instant, write_events
+from esp.adapters.sql.relay_rows import (
+    BATCH_COLUMNS,
+    BODY_COLUMNS,
+    DELIVERY_COLUMNS,
+    MESSAGE_COLUMNS,
+    Carrier,
+    Rows,
+    add,
+    batched,
+    number_batches,
+    refusal,
+)
 from esp.adapters.sql.schema import (
     campaigns,
     contacts,
@@ -23,49 +33,14 @@ from esp.adapters.sql.schema import (
     suppressions,
 )
 from esp.errors import NotFoundError
-from esp.events.fold import TallyKey
 from esp.model.campaign import CampaignState
-from esp.model.delivery import DeliveryState, EventType, NewEvent
+from esp.model.delivery import DeliveryState
 from esp.model.ids import new_public_id
 from esp.model.permission import Stream
-from esp.model.relay import Accepted, MessageState, Placed, RefusalCode, Refused, barred
+from esp.model.relay import Accepted, MessageState, Placed, RefusalCode, Refused
 from esp.ports.relay import NewRelayMessage
 
-#: What the delivery of a sandbox's message says for a reason: it was never meant to be sent.
-SANDBOX: Final = "sandbox"
 _KEYS_FRESH: Final = timedelta(hours=24)
-_BATCH: Final = 200  # deliveries of one batch at most, as the engine's own
-_MESSAGE_COLUMNS: Final = (
-    "id", "public_id", "workspace_id", "delivery_id", "contact_id", "kind", "subject", "raw", "created_at", "size",
-    "sender", "from_address", "from_key", "subject_key", "header_id", "tag", "tags", "metadata", "state", "recipients",
-    "stream_id", "credential_id", "send_at", "track_opens", "track_clicks", "dsn",
-)
-_BODY_COLUMNS: Final = ("message_id", "workspace_id", "raw")
-_BATCH_COLUMNS: Final = ("id", "workspace_id", "campaign_id", "provider", "stream", "state", "due_at", "size")
-_DELIVERY_COLUMNS: Final = (
-    "id", "workspace_id", "campaign_id", "contact_id", "variant_id", "batch_id", "address", "domain", "provider",
-    "state", "created_at", "due_at", "message_id", "recipient_key",
-)
-_LONGEST_SUBJECT_KEY: Final = 200  # characters that are searched by
-
-Carrier = tuple[int, int, int]  # workspace, domain, stream
-
-
-@dataclass(slots=True)
-class _Rows:
-    """What one transaction writes."""
-
-    messages: list[tuple[Any, ...]] = field(default_factory=list)
-    bodies: list[tuple[Any, ...]] = field(default_factory=list)
-    deliveries: list[list[Any]] = field(default_factory=list)
-    accepted: list[NewEvent] = field(default_factory=list)
-    dropped: list[NewEvent] = field(default_factory=list)
-    targeted: Counter[TallyKey] = field(default_factory=Counter)
-    #: Deliveries that share a batch: campaign, provider, stream kind, state, due, and whose batch it is alone.
-    batches: dict[tuple[int, int, str, str, str, datetime, int], list[list[Any]]] = field(
-        default_factory=lambda: defaultdict(list))
-
-
 async def keep(
     connection: AsyncConnection, dialect: str, wanted: Sequence[NewRelayMessage], now: datetime,
     carriers: dict[Carrier, int],
@@ -73,33 +48,20 @@ async def keep(
     """``Relay.keep`` within the caller's transaction. ``carriers`` are campaigns known already; new ones are put in."""
     known = await suppressed_among(
         connection, {(it.workspace_id, one.address) for it in wanted for one in it.addressees}, now)
-    results: list[Accepted | Refused | None] = [_refusal(it, known) for it in wanted]
+    results: list[Accepted | Refused | None] = [refusal(it, known) for it in wanted]
     ids = await _numbers(connection, dialect, "messages", len(wanted))
     await _claim_keys(connection, dialect, wanted, ids, results, now)
     kept = [(number, it, ids[number]) for number, it in enumerate(wanted) if results[number] is None]
-    rows = _Rows()
+    rows = Rows()
     for it in {(it.workspace_id, it.domain_id, it.stream.id): it for _, it, _ in kept}.values():
         await _carrier(connection, it, now, carriers)
     people = await _contacts_of(connection, [it for _, it, _ in kept if len(it.addressees) == 1])
     numbers = iter(await _numbers(connection, dialect, "deliveries", sum(len(it.addressees) for _, it, _ in kept)))
     for number, it, message_id in kept:
         campaign = carriers[it.workspace_id, it.domain_id, it.stream.id]
-        results[number] = _add(rows, it, message_id, campaign, numbers, known, people, now, dialect)
-    await _write(connection, dialect, rows, now)
+        results[number] = add(rows, it, message_id, campaign, numbers, known, people, now)
+    await _write(connection, dialect, rows)
     return [it for it in results if it is not None]
-
-
-def _reason(known: Mapping[tuple[int, str], str], it: NewRelayMessage, address: str) -> str:
-    """Why this recipient of ``it`` is dropped, or ''."""
-    return barred(known.get((it.workspace_id, address), ""), it.stream.kind)
-
-
-def _refusal(it: NewRelayMessage, known: Mapping[tuple[int, str], str]) -> Refused | None:
-    if it.refuse and it.state is not MessageState.SANDBOX:
-        for one in it.addressees:
-            if reason := _reason(known, it, one.address):
-                return Refused(RefusalCode.SUPPRESSED, f"This address is suppressed ({reason}).", one.address)
-    return None
 
 
 async def suppressed_among(
@@ -246,70 +208,15 @@ async def _contacts_of(
     return found
 
 
-def _add(
-    rows: _Rows, it: NewRelayMessage, message_id: int, campaign: int, numbers: Any,
-    known: Mapping[tuple[int, str], str], people: Mapping[tuple[int, str], int], now: datetime, dialect: str,
-) -> Accepted:
-    public_id, placed = new_public_id(), []
-    sandbox = it.state is MessageState.SANDBOX
-    due = it.send_at if it.state is MessageState.SCHEDULED and it.send_at else now
-    waiting = it.state in (MessageState.SCHEDULED, MessageState.HELD)
-    person = people.get((it.workspace_id, it.addressees[0].address.casefold())) if len(it.addressees) == 1 else None
-    for one in it.addressees:
-        delivery_id = next(numbers)
-        domain = one.address.rpartition("@")[2]
-        provider = it.providers.get(domain, domain)
-        # Under minus its own number, as everybody whom no contact is known for: one person may get many of these.
-        row = [delivery_id, it.workspace_id, campaign, -delivery_id, 0, None, one.address, domain, provider,
-               DeliveryState.QUEUED.value, now, due, message_id, one.address.casefold()]
-        rows.deliveries.append(row)
-        reason = SANDBOX if sandbox else _reason(known, it, one.address)
-        placed.append(Placed(one.address, delivery_id, reason))
-        rows.accepted.append(NewEvent(EventType.ACCEPTED, now, it.workspace_id, campaign, delivery_id, person, 0,
-                                      provider=provider))
-        if reason:
-            rows.dropped.append(NewEvent(EventType.SUPPRESSED, now, it.workspace_id, campaign, delivery_id,
-                                         detail={"reason": reason}))
-        else:
-            state = "held" if it.state is MessageState.HELD else "ready"
-            rows.batches[it.workspace_id, campaign, provider, it.stream.kind.value, state, due,
-                         message_id if waiting else 0].append(row)
-    rows.targeted[TallyKey(it.workspace_id, campaign, "total", "", "targeted")] += len(placed)
-    rows.bodies.append((message_id, it.workspace_id, it.raw))
-    rows.messages.append((
-        message_id, public_id, it.workspace_id, placed[0].delivery_id if len(placed) == 1 else None, person, it.kind,
-        it.subject, b"", now, len(it.raw), it.sender, it.from_address, it.from_address.casefold(),
-        it.subject.casefold()[:_LONGEST_SUBJECT_KEY], it.header_id, it.tags[0] if it.tags else "",
-        orjson.dumps(it.tags).decode(), orjson.dumps(dict(it.metadata)).decode(), it.state.value, len(placed),
-        it.stream.id, it.credential_id, it.send_at, it.track_opens, it.track_clicks, _notices(it),
-    ))
-    return Accepted(message_id, public_id, it.state, tuple(placed), header_id=it.header_id)
-
-
-def _notices(it: NewRelayMessage) -> str | None:
-    """What the sender asked to hear (RFC 3461), by recipient, where they asked for anything."""
-    asked = {one.address: {"notify": sorted(one.notify), "orcpt": one.original}
-             for one in it.addressees if one.notify or one.original}
-    if not (asked or it.ret or it.envid):
-        return None
-    return orjson.dumps({"ret": it.ret, "envid": it.envid, "to": asked}).decode()
-
-
-async def _write(connection: AsyncConnection, dialect: str, rows: _Rows, now: datetime) -> None:
+async def _write(connection: AsyncConnection, dialect: str, rows: Rows) -> None:
     if not rows.messages:
         return
-    groups = [(key, some) for key, whole in rows.batches.items()
-              for some in (whole[at:at + _BATCH] for at in range(0, len(whole), _BATCH))]
-    batch_rows: list[tuple[Any, ...]] = []
-    for batch_id, (key, some) in zip(await _numbers(connection, dialect, "batches", len(groups)), groups, strict=True):
-        workspace_id, campaign, provider, stream, state, due, _alone = key
-        batch_rows.append((batch_id, workspace_id, campaign, provider, stream, state, due, len(some)))
-        for row in some:
-            row[5] = batch_id
-    await _copy(connection, dialect, "messages", _MESSAGE_COLUMNS, rows.messages)
-    await _copy(connection, dialect, "message_bodies", _BODY_COLUMNS, rows.bodies)
-    await _copy(connection, dialect, "batches", _BATCH_COLUMNS, batch_rows)
-    await _copy(connection, dialect, "deliveries", _DELIVERY_COLUMNS, rows.deliveries)
+    groups = batched(rows)
+    number_batches(rows, groups, await _numbers(connection, dialect, "batches", len(groups)))
+    await _copy(connection, dialect, "messages", MESSAGE_COLUMNS, rows.messages)
+    await _copy(connection, dialect, "message_bodies", BODY_COLUMNS, rows.bodies)
+    await _copy(connection, dialect, "batches", BATCH_COLUMNS, rows.batch_rows)
+    await _copy(connection, dialect, "deliveries", DELIVERY_COLUMNS, rows.deliveries)
     await write_events(connection, dialect, rows.accepted)
     await add_tallies(connection, dialect, rows.targeted)
     if rows.dropped:
