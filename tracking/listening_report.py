@@ -39,7 +39,7 @@ async def make_report(app: App, workspace_id: int) -> Mapping[str, Any]:
         "groups": await asyncio.to_thread(groups, people, names),
         "months": await asyncio.to_thread(by_month, people),
         "bands": bands(await store.bands(workspace_id, BANDS)),
-        "flows": [one._asdict() for one in flows],
+        "flows": [one._asdict() for one in every_month(flows, now)],
         "loss": loss(flows, await store.population(workspace_id, since), (now - since).total_seconds()),
     }
     await store.keep_report(workspace_id, now, data)
@@ -71,6 +71,16 @@ def loss(flows: Sequence[Flow], before: int, seconds: float) -> dict[str, Any] |
     bounds = [max(0.0, sqrt(gone + 0.25) + side * Z95 / 2) ** 2 for side in (-1, 1)]
     return {"gone": gone, "yearly": [round(yearly(many), 5) for many in (gone, *bounds)],
             "half_life": round(12 * log(2) * years / gone, 2) if gone else None}
+
+
+def every_month(flows: Sequence[Flow], now: datetime) -> list[Flow]:
+    """With the months in which nothing happened, from the first in which something did until ``now``. Pure."""
+    if not flows:
+        return []
+    known = {one.month: one for one in flows}
+    first, last = (int(text[:4]) * 12 + int(text[5:]) - 1 for text in (flows[0].month, f"{now:%Y-%m}"))
+    months = [f"{number // 12:04}-{number % 12 + 1:02}" for number in range(first, max(first, last) + 1)]
+    return [known.get(month) or Flow(month, 0, 0, 0, 0, 0, 0) for month in months]
 
 
 # ---- groups ----------------------------------------------------------------------------------------------------------

@@ -96,6 +96,8 @@ async def test_the_report_shows_groups_that_decay(house: App, database: Database
     assert [band["people"] for band in data["bands"] if band["from"] == 2.5] == [600]  # one a week
     assert data["flows"][0]["month"] == "2026-01"
     assert data["flows"][0]["joined"] == 600
+    assert [one["month"] for one in data["flows"]] == [f"2026-{month:02}" for month in range(1, 12)]
+    assert data["loss"]["gone"] == 0
     kept = await house.store.listening.report(1)
     assert kept is not None
     assert kept[1] == data
