@@ -9,7 +9,7 @@ from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.words import _
 from esp.errors import ConflictError, NotFoundError
-from esp.ports.preferences import Topic
+from esp.ports.preferences import MOST_COUNTED, Topic
 
 routes: Final = Routes()
 
@@ -22,7 +22,7 @@ class TopicForm(FormModel):
 @routes.get("/settings/topics")
 async def index(page: Page) -> web.Response:
     found = await page.app.store.preferences.topics(page.workspace_id, archived=True)
-    return page.render("topics/index.html", topics=found)
+    return page.render("topics/index.html", topics=found, most=MOST_COUNTED)
 
 
 @routes.get("/settings/topics/new")

@@ -9,7 +9,6 @@ import asyncio
 import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,6 +24,7 @@ from admin_ui.app import build as build_admin
 from esp import wiring
 from esp.app import App
 from esp.audience.generate_audience import audience_csv
+from esp.cli.bench_audience_leaving import measure_leaving
 from esp.cli.private_postgres import PRIVATE, PrivatePostgres, private_postgres
 from esp.cli.shared import JsonOption, err, out, print_json, run
 from esp.errors import MerpatiError
@@ -33,7 +33,6 @@ from esp.flows.campaigns import act, create
 from esp.flows.domains import add_domain
 from esp.flows.walk import walk_step
 from esp.model.campaign import CampaignAction
-from esp.model.contact import SubscriptionState
 from esp.model.segment_json import parse_rule
 from esp.ports.accounts import Role
 from esp.ports.campaigns import CampaignEdit, VariantEdit
@@ -167,7 +166,7 @@ async def _figures(app: App, folder: Path, bench: _Bench) -> dict[str, Any]:
     figures |= await _segments(app, workspace.id, campaign_id, audience.id)
     figures["search_p95_ms"] = await _searches(app, workspace.id)
     figures |= await _pages(app, workspace.id)
-    figures["unsubscribe_seconds"] = await _unsubscribe(app, workspace.id, audience.id)
+    figures["unsubscribe_seconds"] = await measure_leaving(app, app.settings, workspace.id, audience.id)
     return figures
 
 
@@ -332,21 +331,3 @@ async def _pages(app: App, workspace_id: int) -> dict[str, Any]:
     _say(f"  the slowest of {len(taken)} pages: {worst} {taken[worst]:.0f} ms")
     return {"pages": len(taken), "pages_p95_ms": _percentile(every), "pages_worst_ms": round(taken[worst], 1),
             "pages_cpu_worst_ms": round(max(spent.values()), 1)}
-
-
-async def _unsubscribe(app: App, workspace_id: int, list_id: int) -> float:
-    """From a subscription's end to its being seen by another reader of the database.
-
-    It is the write alone: a sending process that is under way looks again after a second at most (flows/refusals.py),
-    which a test holds and no figure.
-    """
-    person = (await app.store.contacts.search(workspace_id, limit=1, list_id=list_id)).contacts[0]
-    began = time.monotonic()
-    await app.store.contacts.set_subscription(
-        workspace_id, person.id, list_id, SubscriptionState.UNSUBSCRIBED, app.clock.now(), source="bench")
-    while True:
-        rows = await app.store.contacts.subscriptions(workspace_id, person.id)
-        if all(row.state is not SubscriptionState.SUBSCRIBED for row in rows):
-            return round(time.monotonic() - began, 3)
-        if time.monotonic() - began > 5:
-            sys.exit("The unsubscription was not seen within 5 seconds.")

@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from esp.model.preference import ArchiveAccess, Frequency
 from esp.ports.people import ContactField
 
+MOST_COUNTED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a campaign may be about; ``declined`` people want nothing about it, ``gathered`` want it in a digest."""
+    """What a campaign may be about; ``declined`` people want nothing about it, ``gathered`` want it in a digest.
+
+    Both are counted no further than MOST_COUNTED and one more.
+    """
 
     id: int
     public_id: str

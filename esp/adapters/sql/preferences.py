@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, false, func, insert, select, update
+from sqlalchemy import ScalarSelect, and_, delete, false, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,7 +34,17 @@ from esp.model.fields import FieldType
 from esp.model.ids import new_public_id
 from esp.model.preference import ArchiveAccess, Frequency
 from esp.ports.people import ContactField
-from esp.ports.preferences import Addressee, Changes, Choices, OwnList, Proof, Publicity, Reader, Topic
+from esp.ports.preferences import (
+    MOST_COUNTED,
+    Addressee,
+    Changes,
+    Choices,
+    OwnList,
+    Proof,
+    Publicity,
+    Reader,
+    Topic,
+)
 
 _ON, _OFF = SubscriptionState.SUBSCRIBED.value, SubscriptionState.UNSUBSCRIBED.value
 _GATHERED: Final = (Frequency.DAILY.value, Frequency.WEEKLY.value)
@@ -193,19 +203,27 @@ async def _topics(
     rows = (await connection.execute(
         query.order_by(topics.c.archived_at.is_not(None), topics.c.position, topics.c.name, topics.c.id)
     )).all()
-    counts: dict[tuple[int, str], int] = {}
+    declined, gathered = dict[int, int](), dict[int, int]()
     if counted:
-        of = contact_topics.c
-        counts = {(row[0], row[1]): row[2] for row in await connection.execute(
-            select(of.topic_id, of.frequency, func.count()).where(of.topic_id.in_([row.id for row in rows]))
-            .group_by(of.topic_id, of.frequency)
-        )}
+        for found, often in ((declined, (Frequency.NONE.value,)), (gathered, _GATHERED)):
+            for row in await connection.execute(select(topics.c.id, _how_many(often)).where(
+                    topics.c.workspace_id == workspace_id)):
+                found[row[0]] = row[1]
     return tuple(
-        Topic(row.id, row.public_id, row.name, row.description, row.archived_at,
-              counts.get((row.id, Frequency.NONE.value), 0),
-              sum(counts.get((row.id, often), 0) for often in _GATHERED))
+        Topic(row.id, row.public_id, row.name, row.description, row.archived_at, declined.get(row.id, 0),
+              gathered.get(row.id, 0))
         for row in rows
     )
+
+
+def _how_many(often: Sequence[str]) -> ScalarSelect[int]:
+    """People who chose one of these for the row's topic, counted no further than is said on a page."""
+    of = contact_topics.c
+    some = (
+        select(literal(1)).where(of.topic_id == topics.c.id, of.frequency.in_(often)).correlate(topics)
+        .limit(MOST_COUNTED + 1).subquery()
+    )
+    return select(func.count()).select_from(some).correlate(topics).scalar_subquery()
 
 
 async def _topic(connection: AsyncConnection, workspace_id: int, topic_id: int) -> Topic:

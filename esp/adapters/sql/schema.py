@@ -210,6 +210,8 @@ suppressions = Table(
     Column("delivery_id", Id, nullable=True),
     _text("note"), _at("created_at"), _at("expires_at", True),
     Index("ix_suppressions_workspace_id_email_key", "workspace_id", "email_key"),
+    Index("ix_suppressions_workspace_id_id", "workspace_id", "id"),  # newest first, all of them and of one reason
+    Index("ix_suppressions_workspace_id_reason", "workspace_id", "reason", "id"),
 )
 
 imports = Table(
@@ -394,7 +396,7 @@ contact_topics = Table(
     Column("contact_id", Id, ForeignKey("contacts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("topic_id", Id, ForeignKey("topics.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     _workspace(), _text("frequency", "each"),
-    Index("ix_contact_topics_topic_id", "topic_id"),
+    Index("ix_contact_topics_topic_id", "topic_id", "frequency"),  # counted from the index alone
 )
 
 # A mail that waits for somebody's digest: written with the suppressed delivery, given to one digest, once.

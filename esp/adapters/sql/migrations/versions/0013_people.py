@@ -27,9 +27,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=op.f("fk_signup_tallies_workspace_id")),
         sa.PrimaryKeyConstraint("workspace_id", "list_id", "day", "outcome", name=op.f("pk_signup_tallies")),
     )
+    op.create_index("ix_suppressions_workspace_id_id", "suppressions", ["workspace_id", "id"])
+    op.create_index("ix_suppressions_workspace_id_reason", "suppressions", ["workspace_id", "reason", "id"])
+    op.drop_index("ix_contact_topics_topic_id", "contact_topics")
+    op.create_index("ix_contact_topics_topic_id", "contact_topics", ["topic_id", "frequency"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_contact_topics_topic_id", "contact_topics")
+    op.create_index("ix_contact_topics_topic_id", "contact_topics", ["topic_id"])
+    op.drop_index("ix_suppressions_workspace_id_reason", "suppressions")
+    op.drop_index("ix_suppressions_workspace_id_id", "suppressions")
     if op.get_context().dialect.name == "postgresql":
         for table, column, target in UNHELD:
             # Rows that are there are not looked at, so that nobody waits for it.
