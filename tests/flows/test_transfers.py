@@ -1,5 +1,7 @@
 """Files that come and go by themselves: from addresses, folders, object stores and databases; and never from inside."""
 
+import csv
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,11 +21,14 @@ from esp.adapters.sql.exports import SqlExports
 from esp.adapters.sql.schema import transfers
 from esp.adapters.sql.transfers import SqlTransfers
 from esp.errors import InputError
+from esp.flows import segments
 from esp.flows import transfers as flow
 from esp.flows.exports import begin_export, read_export, run_exports
 from esp.flows.imports import run_imports
 from esp.model.schedule import Every, Schedule
+from esp.model.segment_json import parse_rule
 from esp.ports.exports import ExportFormat, ExportKind, ExportState
+from esp.ports.people_bulk import Selection
 from esp.ports.transfers import Direction, NewTransfer, PlaceKind, RunState
 from tests.flows.audience_world import NOW, World, open_world
 from tests.flows.test_import import begin, everybody, run
@@ -269,6 +274,36 @@ async def test_what_is_exported_is_imported_again_as_it_was(world: World, tmp_pa
     again = await run(world, await begin(world, data))
     assert (again.created, again.updated, again.unchanged) == (0, 0, len(odd)), again.error
     assert await everybody(world) == before
+
+
+@pytest.mark.parametrize("kind", ExportKind)
+@pytest.mark.parametrize("form", ExportFormat)
+@pytest.mark.parametrize("of", ["everybody", "list", "segment", "chosen"])
+async def test_each_kind_of_export_in_each_format_holds_whom_it_should(
+    world: World, kind: ExportKind, form: ExportFormat, of: str,
+) -> None:
+    news = await world.add_list("News", "ani@x.example", "=budi@x.example")
+    await world.add_list("Other", "wulan@x.example")
+    ani = (await world.app.store.contacts.search(world.workspace, "ani")).contacts[0]
+    rule = parse_rule({"rules": [{"field": "email", "op": "starts_with", "value": "ani"}]})
+    segment = await segments.create(world.app, world.workspace, "Ani", "", rule)
+    made = await begin_export(
+        world.app, world.workspace, None, kind, form, list_id=news.id if of == "list" else None,
+        segment_id=segment.id if of == "segment" else None,
+        selection=Selection((ani.id,)) if of == "chosen" else None)
+    assert await run_exports(world.app)
+    done = await world.app.store.exports.get(world.workspace, made.id)
+    assert (done.state, done.error) == (ExportState.DONE, "")
+    _, octets = await read_export(world.app, world.workspace, made.id)
+    text = b"".join([piece async for piece in octets]).decode("utf-8-sig")
+    if form is ExportFormat.JSONL:
+        emails = [json.loads(line)["email"] for line in text.splitlines()]
+    else:
+        emails = [row["email"].removeprefix("'") for row in csv.DictReader(text.splitlines())]
+    expected = {"everybody": {"ani@x.example", "=budi@x.example", "wulan@x.example"},
+                "list": {"ani@x.example", "=budi@x.example"}}.get(of, {"ani@x.example"})
+    assert set(emails) == expected
+    assert len(emails) == done.rows_written
 
 
 async def test_an_export_broken_off_goes_on_and_holds_nobody_twice(

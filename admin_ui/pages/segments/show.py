@@ -61,6 +61,8 @@ async def count(page: Page) -> web.Response:
         found = await flow.count(page.app, page.workspace_id, segment.rule, segment.id)
     except (InputError, TookTooLongError) as error:
         trouble = _(str(error))
+    if "HX-Request" not in page.request.headers:  # a browser without script has followed the link: the page shows it
+        return page.redirect(f"/segments/{segment.id}", trouble, "warn")
     return page.render("segments/number.html", found=found, trouble=trouble)
 
 

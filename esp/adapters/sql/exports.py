@@ -215,5 +215,6 @@ class SqlExports:
         if consent:
             more = len(found) == limit
             last = found[-1].key if found else export.until_id
-        rows = [{name: value for name, value in row._mapping.items() if name != "key"} for row in found]
+        # A column's name is a kind of str of SQLAlchemy's own, which JSON does not take for a key.
+        rows = [{str(name): value for name, value in row._mapping.items() if name != "key"} for row in found]
         return ExportRows(rows, last, more)

@@ -19,5 +19,6 @@ onContent((root) => root.querySelectorAll("[data-live]:not([data-live-on])").for
     source.close();
     if (element.dataset.liveThen === "reload") location.reload();
   });
-  addEventListener("pagehide", () => source.close(), { once: true });
+  // From the click on a link on, not only once the page is gone: a reload in between would take the reader back here.
+  for (const leaving of ["beforeunload", "pagehide"]) addEventListener(leaving, () => source.close(), { once: true });
 }));
