@@ -5,6 +5,7 @@ import typer
 from esp.cli import (
     bench,
     bench_audience,
+    bench_engagement,
     bench_relay,
     bench_science,
     campaign,
@@ -15,6 +16,7 @@ from esp.cli import (
     domain,
     engagement,
     hygiene,
+    key,
     lists,
     mailbox,
     operate,
@@ -40,11 +42,13 @@ app.add_typer(operate.app)
 app.add_typer(bench.app, name="bench")
 bench.app.command("audience")(bench_audience.command)
 bench.app.command("relay")(bench_relay.relay)
+bench.app.command("engagement")(bench_engagement.command)
 bench.app.command("decay")(bench_science.decay)
 bench.app.command("experiments")(bench_science.experiments)
 app.add_typer(user.app, name="user")
 app.add_typer(domain.app, name="domain")
 app.add_typer(credential.app, name="credential")
+app.add_typer(key.app, name="key")
 app.add_typer(lists.app, name="list")
 people.join(contacts.app)
 app.add_typer(contacts.app, name="contacts")

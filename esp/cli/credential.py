@@ -1,5 +1,6 @@
 """``merpati credential``: what apps show at the doors of the relay, made, listed and revoked."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -70,10 +71,15 @@ def add(
 @app.command("list")
 def list_credentials(workspace: WorkspaceOption = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """The credentials of a workspace, newest first."""
+    show(None, workspace, config, as_json)
+
+
+def show(kind: CredentialKind | None, workspace: str, config: Path | None, as_json: bool) -> None:
+    """Print the credentials of one kind, or of both."""
 
     async def main() -> None:
         async with open_app(config) as it:
-            found = await it.store.relay.credentials((await the_workspace(it, workspace)).id)
+            found = await it.store.relay.credentials((await the_workspace(it, workspace)).id, kind)
         if as_json:
             print_json([_plain(one) for one in found])
             return

@@ -78,3 +78,21 @@ def test_the_same_mail_gives_the_same_octets() -> None:
 def test_a_list_header_is_never_encoded() -> None:
     with pytest.raises(InputError):
         submission_of(dataclasses.replace(PLAIN, headers={"List-Unsubscribe": "<https://toko.example/é>"}))
+
+
+@pytest.mark.parametrize("text", [
+    "plain\nlines\n", "From here on\nFrom there", ".dot\n..\n.", "x" * 5000, "é and ü\n", "--=_merpati\n--=_mixed--\n",
+    "trailing blank \n\ttab\t\n", "a\r\nb\rc\n", "", "\x0b\x0c",
+])
+def test_texts_arrive_as_they_were_written(text: str) -> None:
+    raw = submission_of(dataclasses.replace(PLAIN, text=text, html="<p>Hi</p>", attachments=[
+        Attachment("a.txt", "text/plain", b"abc")])).raw
+    mail = message_from_bytes(raw, policy=policy.default)
+    part = mail.get_body(("plain",))
+    if text:
+        assert part is not None
+        found = part.get_content().replace("\r\n", "\n")
+        assert found.rstrip("\n") == text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
+    assert b"\nFrom " not in raw[raw.index(b"\r\n\r\n"):]
+    assert len(list(mail.iter_attachments())) == 1
