@@ -24,7 +24,7 @@ from admin_ui.app import build as build_admin
 from esp import wiring
 from esp.app import App
 from esp.audience.generate_audience import audience_csv
-from esp.cli.bench_audience_leaving import measure_leaving
+from esp.cli.bench_audience_leaving import measure_leaving, start_patiently
 from esp.cli.private_postgres import PRIVATE, PrivatePostgres, private_postgres
 from esp.cli.shared import JsonOption, err, out, print_json, run
 from esp.errors import MerpatiError
@@ -68,7 +68,8 @@ def _rules(campaign_id: int, list_id: int) -> list[dict[str, Any]]:
         _group("all", [*bandung, _field("fields.plan", "is", "pro")]),
         _group("any", [_field("fields.plan", "is", "team"), _field("fields.plan", "is", "pro")]),
         _group("all", [_number("greater", 9000)]), _group("all", [_number("less", 50)]),
-        _group("all", [_field("first_name", "is", "Siti")]), _group("all", [_field("first_name", "starts_with", "B")]),
+        _group("all", [_field("first_name", "is", "Siti")]),
+        _group("all", [{"did": "opened", "when": {"op": "in_last", "value": 30}}]),
         _group("all", [_field("last_name", "is", "Halim"), _field("city", "is", "Solo")]),
         _group("none", [_field("city", "is", "Jakarta")]), _group("all", [_field("birth_date", "not_empty")]),
         _group("all", [_field("fields.f07", "not_empty")]), _group("all", [_field("fields.f11", "is", "v42")]),
@@ -158,8 +159,10 @@ async def _figures(app: App, folder: Path, bench: _Bench) -> dict[str, Any]:
     figures["load_average"] = round(os.getloadavg()[0], 1)
     if bench.import_only:
         return figures
+    servers = bench.server.cpu_seconds
     campaign_id, seconds, cpu = await _walk(app, workspace.id, audience.id)
-    figures |= {"audience_seconds": round(seconds, 2), "audience_cpu_seconds": round(cpu, 2)}
+    figures |= {"audience_seconds": round(seconds, 2), "audience_cpu_seconds": round(cpu, 2),
+                "audience_server_cpu_seconds": round(bench.server.cpu_seconds - servers, 2)}
     began = time.monotonic()
     figures["events"] = await wiring.seed_engagement(app, workspace.id, campaign_id, bench.events)
     _say(f"{figures['events']:,} events made in {time.monotonic() - began:.0f} s")
@@ -224,7 +227,7 @@ async def _walk(app: App, workspace_id: int, list_id: int) -> tuple[int, float, 
     campaign = await create(app, workspace_id, CampaignEdit(
         name="Bench", variants=(VariantEdit("Hello {{ contact.first_name or 'friend' }}", "<p>Hello</p>"),),
         include_lists=(list_id,), domain_id=domain.id, from_name="Bench", from_address=f"news@{domain.name}"))
-    await act(app, workspace_id, campaign.id, CampaignAction.START)
+    await start_patiently(app, workspace_id, campaign.id)
     began, cpu = time.monotonic(), time.process_time()
     # Step by step and without the pause for the sending to catch up, which is not what is measured.
     while await walk_step(app, (await app.store.campaigns.get(workspace_id, campaign.id)).campaign):

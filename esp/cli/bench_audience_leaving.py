@@ -19,7 +19,7 @@ from esp.app import App
 from esp.entry.scheduler import Job
 from esp.entry.scheduler import run as run_jobs
 from esp.entry.worker import Worker
-from esp.errors import MerpatiError
+from esp.errors import InputError, MerpatiError
 from esp.flows.campaigns import act, create
 from esp.flows.refusals import Refusals
 from esp.flows.walk import walk_some
@@ -31,6 +31,7 @@ from esp.wire.tokens import Purpose
 from tracking.edge.door import build_edge
 
 _PEOPLE: Final = 5
+_TRIES: Final = 5
 _RATE: Final = "20/s"  # so slow that a batch of the usual size is under way for ten seconds
 _PATIENCE: Final = 30.0
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -63,6 +64,17 @@ class _Receiver:
             writer.close()
 
 
+async def start_patiently(app: App, workspace_id: int, campaign_id: int) -> None:
+    """Start a campaign, on a machine so busy that its content may not be made within the time there is for it."""
+    for _ in range(_TRIES):
+        try:
+            await act(app, workspace_id, campaign_id, CampaignAction.START)
+            return
+        except InputError:
+            await asyncio.sleep(1.0)
+    await act(app, workspace_id, campaign_id, CampaignAction.START)
+
+
 async def measure_leaving(app: App, settings: Settings, workspace_id: int, list_id: int) -> float:
     """Seconds from the POST until the worker would not send to that person any more: the slowest of some.
 
@@ -79,7 +91,7 @@ async def measure_leaving(app: App, settings: Settings, workspace_id: int, list_
         domain_id=domain.id, from_name="Bench", from_address=f"news@{domain.name}", throttle=_RATE))
     try:
         async with _sending(sender) as owner, _door(sender) as browser:
-            await act(sender, workspace_id, campaign.id, CampaignAction.START)
+            await start_patiently(sender, workspace_id, campaign.id)
             batch, people = await _held(sender, owner)
             taken = [await _leave(sender, browser, receiver, batch, one) for one in people[-_PEOPLE:]]
             await act(sender, workspace_id, campaign.id, CampaignAction.PAUSE)
