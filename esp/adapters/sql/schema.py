@@ -164,7 +164,8 @@ lists = Table(
 )
 
 contacts = Table(
-    "contacts", metadata, _id(), _public_id(), _workspace(),
+    "contacts", metadata, _id(), _public_id(), Column("workspace_id", Id, nullable=False),
+    _held("workspace_id", "workspaces.id"),
     _text("email"),  # as written, the domain in lower case: exactly what RCPT TO receives
     Column("email_key", Key, nullable=False, server_default=""),  # case-folded, for finding the same person again
     Column("name_key", Key, nullable=False, server_default=""),  # "first last", case-folded, for searching by prefix
@@ -183,8 +184,8 @@ contacts = Table(
 
 subscriptions = Table(
     "subscriptions", metadata,
-    _workspace(),
-    Column("list_id", Id, ForeignKey("lists.id"), primary_key=True),
+    Column("workspace_id", Id, nullable=False), _held("workspace_id", "workspaces.id"),
+    Column("list_id", Id, primary_key=True), _held("list_id", "lists.id"),
     Column("contact_id", Id, ForeignKey("contacts.id"), primary_key=True),
     _text("state"), _at("changed_at"),
     Index("ix_subscriptions_contact_id", "contact_id"),
@@ -196,9 +197,9 @@ subscriptions = Table(
 )
 
 consents = Table(
-    "consents", metadata, _id(), _workspace(),
+    "consents", metadata, _id(), Column("workspace_id", Id, nullable=False), _held("workspace_id", "workspaces.id"),
     Column("contact_id", Id, ForeignKey("contacts.id"), nullable=False, index=True),
-    Column("list_id", Id, ForeignKey("lists.id"), nullable=True),
+    Column("list_id", Id, nullable=True), _held("list_id", "lists.id"),
     _text("action"), _at("at"), _text("source"), _text("actor"), _text("ip"), _text("user_agent"), _text("wording"),
     Column("wording_id", Id, nullable=True),  # which version of the list's words; the text itself stands in wording
 )

@@ -22,7 +22,7 @@ from esp.ports.imports import STAGED_COLUMNS, StagedRows
 
 _BOUND: Final[Mapping[str, Any]] = {"workspace": Id, "list": Id, "now": Instant, "standing": Integer}
 _STAGED: Final = ("n", "public_id", *STAGED_COLUMNS)
-_TYPES: Final = {"n": "bigint", "standing": "smallint", "fields": "jsonb"}
+_TYPES: Final = {"n": "bigint PRIMARY KEY", "standing": "smallint", "fields": "jsonb"}
 
 # Where the name's keys come from once both halves are known: what the row says, else what is there.
 _FIRST_THERE: Final = "rtrim(substr(c.name_key, 1, length(c.name_key) - length(c.last_name_key)))"
@@ -48,6 +48,10 @@ _FRESH: Final = ", ".join((
     "trim(coalesce(first_key, '') || ' ' || coalesce(last_key, ''))", "coalesce(last_key, '')", "domain",
     *(f"coalesce({name}, '')" for name in STANDARD_FIELDS), "fields", ":source", ":now", ":now",
 ))
+
+
+_SAME_ADDRESS: Final = "c.workspace_id = :workspace AND c.email_key = s.email_key"
+_HIS: Final = "sub.list_id = :list AND sub.contact_id = p.contact_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Staging:
         if self._dialect == "sqlite":
             await self._do("CREATE TEMPORARY TABLE people (n INTEGER PRIMARY KEY, contact_id, fresh)")
         else:
+            # Both tables have their number as a key: whichever the planner puts first, the other is looked up.
             columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in _STAGED)
             await self._do(f"CREATE TEMPORARY TABLE staging ({columns}) ON COMMIT DROP")
             await self._do("CREATE TEMPORARY TABLE people (n bigint PRIMARY KEY, contact_id bigint, fresh smallint)"
@@ -97,8 +102,8 @@ class Staging:
             await self._do("SET LOCAL enable_mergejoin = off")
         self._found = await self._do(
             "INSERT INTO people (n, contact_id, fresh)"
-            f" SELECT s.n, c.id, 0 FROM staging s {self._cross} JOIN contacts c"
-            " ON c.workspace_id = :workspace AND c.email_key = s.email_key", {"workspace": workspace_id})
+            f" SELECT s.n, c.id, 0 FROM staging s {self._looked_up('contacts c', _SAME_ADDRESS)}",
+            {"workspace": workspace_id})
 
     async def merge(self, rows: StagedRows, it: Merging) -> Upserted:
         """Contacts, subscriptions, consents, suppressions and tags of the rows, which ``fill`` has taken in."""
@@ -113,15 +118,18 @@ class Staging:
             await self._tag(it)
         return Upserted(created, updated, rows.count - created - updated, kept_out)
 
-    @property
-    def _cross(self) -> str:
-        """SQLite keeps the order in which tables are written down: the few rows first, the many by their index."""
-        return "CROSS" if self._dialect == "sqlite" else ""
+    def _looked_up(self, table: str, on: str, kind: str = "") -> str:
+        """A join that looks the rows of a large table up by index, for each of those before it: in neither database
+        may the planner begin with the million, whatever it guesses of tables that were made a moment ago."""
+        if self._dialect == "sqlite":
+            return f"{kind or 'CROSS'} JOIN {table} ON {on}"
+        # What is behind OFFSET is evaluated as it stands.
+        return f"{kind} JOIN LATERAL (SELECT * FROM {table} WHERE {on} OFFSET 0) {table.split()[1]} ON true"
 
     @property
     def _pairs(self) -> str:
         """Each staged row ``s`` with the person ``p`` it is about."""
-        return f"people p {self._cross} JOIN staging s ON s.n = p.n" if self._dialect == "sqlite" else (
+        return "people p CROSS JOIN staging s ON s.n = p.n" if self._dialect == "sqlite" else (
             "staging s JOIN people p ON p.n = s.n")
 
     # ---- contacts
@@ -148,23 +156,19 @@ class Staging:
         return made
 
     async def _update(self, it: Merging) -> int:
-        values = {"workspace": it.workspace_id, "now": it.now}
-        merged = _MERGED[self._dialect]
-        if self._dialect == "postgresql":
-            return await self._do(
-                f"UPDATE contacts c SET {_SET}, fields = {merged}, updated_at = :now FROM {self._pairs}"
-                " WHERE p.fresh = 0"
-                f" AND c.id = p.contact_id AND c.workspace_id = :workspace AND {self._differs}", values)
-        await self._do(
-            f"CREATE TEMPORARY TABLE changed AS SELECT p.n, p.contact_id FROM {self._pairs} CROSS JOIN contacts c"
-            f" ON c.id = p.contact_id WHERE p.fresh = 0 AND {self._differs}")
+        end = " ON COMMIT DROP" if self._dialect == "postgresql" else ""
+        await self._do(f"CREATE TEMPORARY TABLE changed (n bigint PRIMARY KEY, contact_id bigint){end}")
+        changed = await self._do(
+            "INSERT INTO changed (n, contact_id) SELECT p.n, p.contact_id"
+            f" FROM {self._pairs} {self._looked_up('contacts c', 'c.id = p.contact_id')}"
+            f" WHERE p.fresh = 0 AND {_DIFFERS[self._dialect]}")
+        if not changed:
+            return 0
         return await self._do(
-            f"UPDATE contacts AS c SET {_SET}, fields = {merged}, updated_at = :now FROM changed p CROSS JOIN staging s"
-            " ON s.n = p.n WHERE c.id = p.contact_id AND c.workspace_id = :workspace", values)
-
-    @property
-    def _differs(self) -> str:
-        return _DIFFERS[self._dialect]
+            f"UPDATE contacts AS c SET {_SET}, fields = {_MERGED[self._dialect]}, updated_at = :now"
+            f" FROM changed p {'CROSS' if self._dialect == 'sqlite' else ''} JOIN staging s ON s.n = p.n"
+            " WHERE c.id = p.contact_id AND c.workspace_id = :workspace",
+            {"workspace": it.workspace_id, "now": it.now})
 
     # ---- who is on the list
 
@@ -178,8 +182,7 @@ class Staging:
         await self._begin_joining()
         counted: dict[str, int] = {}
         if created < rows.count:
-            there = (f"FROM {joins} LEFT JOIN subscriptions sub ON sub.list_id = :list AND sub.contact_id ="
-                     " p.contact_id WHERE p.fresh = 0")
+            there = f"FROM {joins} {self._looked_up('subscriptions sub', _HIS, 'LEFT')} WHERE p.fresh = 0"
             found = await self._execute(
                 f"SELECT coalesce(sub.state, '') AS was, count(*) AS n {there} GROUP BY 1", values)
             counted = {row.was: row.n for row in found}
@@ -240,8 +243,7 @@ class Staging:
             await self._suppress(1, "unsubscribed", values)
             return
         values |= {"list": it.subscribing.list_id, "actor": it.subscribing.actor}
-        gone = (f"FROM {self._pairs} LEFT JOIN subscriptions sub ON sub.list_id = :list"
-                " AND sub.contact_id = p.contact_id"
+        gone = (f"FROM {self._pairs} {self._looked_up('subscriptions sub', _HIS, 'LEFT')}"
                 " WHERE s.standing = 1 AND (sub.state IS NULL OR sub.state <> 'unsubscribed')")
         going = (await self._execute(
             "SELECT count(*) AS left_now,"
@@ -288,7 +290,8 @@ class Staging:
     async def compare(self, list_id: int | None, resubscribe: bool) -> tuple[int, int, int, list[str], list[str]]:
         """How many would be new, changed and kept out, and some addresses of the first two."""
         new = "FROM staging s WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.n = s.n)"
-        changed = f"FROM {self._pairs} {self._cross} JOIN contacts c ON c.id = p.contact_id WHERE {self._differs}"
+        changed = (f"FROM {self._pairs} {self._looked_up('contacts c', 'c.id = p.contact_id')}"
+                   f" WHERE {_DIFFERS[self._dialect]}")
 
         async def number(of: str) -> int:
             return int((await self._execute(f"SELECT count(*) {of}", {"list": list_id})).scalar_one())
@@ -299,6 +302,6 @@ class Staging:
         kept_out = 0
         if list_id is not None and not resubscribe:
             kept_out = await number(
-                f"FROM {self._pairs} JOIN subscriptions sub ON sub.list_id = :list AND sub.contact_id = p.contact_id"
+                f"FROM {self._pairs} {self._looked_up('subscriptions sub', _HIS)}"
                 " WHERE s.standing = 0 AND sub.state = 'unsubscribed'")
         return await number(new), await number(changed), kept_out, await some(new), await some(changed)
