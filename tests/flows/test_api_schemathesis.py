@@ -18,6 +18,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
             "-H", f"Authorization: Bearer {api.mine.key}", "--phases", "examples,coverage,fuzzing",
             "--max-examples", "4", "--seed", "1", "--generation-deterministic", "--no-color",
             "--suppress-health-check", "all", "--request-timeout", "60",
+            "--generation-with-security-parameters", "false",
             "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,"
             "response_schema_conformance,response_headers_conformance,negative_data_rejection",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=tmp_path)
