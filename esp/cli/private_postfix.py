@@ -1,4 +1,4 @@
-"""A Postfix for one measurement: takes mail on a loopback port, writes it to its queue on the disk, and keeps it there."""
+"""A Postfix for one measurement: takes mail on a loopback port, writes it to its queue, and keeps it there."""
 
 import os
 import shutil
