@@ -464,3 +464,41 @@ async def until(world: World, email: str) -> None:
     """Until the address is suppressed."""
     while not await world.app.store.contacts.suppressions(world.workspace, email_key=email):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
+
+
+async def test_without_a_database_nobody_loses_what_they_typed(small: World) -> None:
+    store = small.app.store.signups
+    _, page = await small.get("/s/toko/news")
+    given = await (await small.get("/s/toko/news/token"))[0].json()
+    small.clock.by += timedelta(seconds=10)
+    form = {"token": hidden(page, "token"), "email": "ani@warung.example", "homepage": "", "lang": "id"}
+    script = {"email": "ani@warung.example", "token": given["token"],
+              "proof": solve(given["token"], "ani@warung.example", given["bits"])}
+
+    async def away(*_: object) -> None:
+        raise OSError("the database is gone")
+
+    record, find, logo = store.record, store.find_page, store.logo
+    store.record = away  # type: ignore[method-assign,assignment]
+    answer, page = await small.post("/s/toko/news", form)
+    assert answer.status == 503
+    assert 'value="ani@warung.example"' in page
+    assert "Silakan tekan tombolnya lagi" in page
+    said = await small.client.post("/s/toko/news", json=script)
+    assert (said.status, (await said.json())["status"]) == (503, "later")
+    store.find_page = away  # type: ignore[method-assign,assignment]
+    for answer in (await small.client.post("/s/toko/news", json=script), await small.client.get("/s/toko/news/token")):
+        assert (answer.status, answer.content_type, (await answer.json())["status"]) == (
+            503, "application/json", "later")
+        assert answer.headers["Retry-After"] == "30"
+    answer, page = await small.get("/s/toko/news", **{"Accept-Language": "id"})
+    assert (answer.status, '<html lang="id">' in page) == (503, True)
+    store.logo = away  # type: ignore[method-assign,assignment]
+    assert (await small.get("/s/-/logo/1-0123456789abcdef"))[0].status == 503
+    store.record, store.find_page, store.logo = record, find, logo  # type: ignore[method-assign]
+    answer, _ = await small.post("/s/toko/news", form)
+    assert answer.status == 303, "the very same form is taken once the database is back"
+    missing = await small.client.post("/s/toko/none", json=script)
+    assert (missing.status, (await missing.json())["status"]) == (404, "missing")
+    assert (await small.get("/s/-/logo/1-0123456789abcdef"))[0].status == 404
+    assert await small.rows(signups) == 1

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
+from html import escape
 from re import compile as pattern
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
@@ -86,7 +87,7 @@ def rss(feed: Feed) -> bytes:
         guid = _text(item, "guid", one.ident)
         guid.set("isPermaLink", "true" if one.ident == one.url else "false")
         _text(item, "pubDate", format_datetime(one.at))
-        _text(item, "description", one.summary or one.title)
+        _text(item, "description", escape(one.summary or one.title, quote=False))  # HTML to readers; ours is text
     return _octets(root)
 
 
