@@ -38,6 +38,8 @@ from esp.flows import (
     imports,
     mailroom,
     pickup,
+    relay_reports,
+    relay_upkeep,
     segments,
     signup,
     transfers,
@@ -143,6 +145,10 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("forget the api's answers", 600.0, idempotency.forget_old),
         Job("forget expired sessions", 3600.0, accounts.forget_expired),
     ]
+        Job("tell senders what failed", 2.0, relay_reports.report_ends),
+        Job("start scheduled messages", 5.0, relay_upkeep.start_due),
+        Job("forget idempotency keys", 600.0, relay_upkeep.forget_keys),
+        Job("forget apps' old messages", 600.0, relay_upkeep.forget_bodies),
 
 
 class _Web:

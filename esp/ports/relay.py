@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from esp.model.relay import (
     Accepted,
@@ -77,6 +77,30 @@ class NewRelayMessage:
     envid: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A delivery of an app's that has ended, with what a report to its sender says (RFC 3464). ``header`` is the
+    message's header as sent. ``report``: failure, success or never; ``dsn`` as the sender asked (RFC 3461)."""
+
+    delivery_id: int
+    workspace_id: int
+    message_id: int
+    domain_id: int
+    address: str
+    state: str
+    reason: str
+    reply_code: int
+    reply: str
+    ended_at: datetime
+    accepted_at: datetime
+    sender: str
+    from_address: str
+    subject: str
+    report: str
+    dsn: Mapping[str, Any] | None
+    raw: bytes = field(repr=False)
+
+
 class Relay(Protocol):
     # ---- streams
     async def streams(self, workspace_id: int) -> tuple[RelayStream, ...]:
@@ -139,8 +163,23 @@ class Relay(Protocol):
         """Move a scheduled message to another time; False where it was not scheduled. Raises NotFoundError."""
         ...
 
+    async def unreported(self, limit: int) -> tuple["Ended", ...]:
+        """Deliveries that ended and whose senders were not told, oldest first."""
+        ...
+
+    async def report(
+        self, reports: Sequence[NewRelayMessage], delivery_ids: Sequence[int], now: datetime
+    ) -> None:
+        """Keep ``reports`` and remember in the same transaction that these deliveries are seen to."""
+        ...
+
     async def start_due(self, now: datetime, limit: int) -> int:
         """Mark scheduled messages whose time has come as accepted (their batches are due by themselves)."""
+        ...
+
+    async def forget_bodies(self, now: datetime, after: int, limit: int) -> int | None:
+        """Look at the next ``limit`` messages' octets behind number ``after``, delete those older than their stream
+        keeps them and sent to their end; the last number looked at, or None at the end."""
         ...
 
     async def forget_keys(self, before: datetime, limit: int) -> int:

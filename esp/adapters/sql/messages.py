@@ -54,7 +54,8 @@ async def queue_message(connection: AsyncConnection, dialect: str, message: NewM
     delivery_id = await one(
         deliveries, campaign_id=campaign_id, contact_id=-message_id, variant_id=0, batch_id=batch_id,
         address=message.address, domain=message.domain, provider=message.provider, state=DeliveryState.QUEUED.value,
-        created_at=now, due_at=now, message_id=message_id, recipient_key=message.address.casefold())
+        created_at=now, due_at=now, message_id=message_id, recipient_key=message.address.casefold(),
+        report="never")
     await connection.execute(update(messages).where(messages.c.id == message_id).values(delivery_id=delivery_id))
     await add_tallies(connection, dialect, {TallyKey(message.workspace_id, campaign_id, "total", "", "targeted"): 1})
     return message_id

@@ -3,19 +3,30 @@
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, exists, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.among import among
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.ledger import append_events
 from esp.adapters.sql.relay_at_once import keep_at_once
 from esp.adapters.sql.relay_keep import keep, suppressed_among
 from esp.adapters.sql.relay_rows import Carrier
-from esp.adapters.sql.schema import batches, credentials, deliveries, message_keys, messages, streams
+from esp.adapters.sql.schema import (
+    batches,
+    campaigns,
+    credentials,
+    deliveries,
+    message_bodies,
+    message_keys,
+    messages,
+    streams,
+    unreported_where,
+)
 from esp.errors import ConflictError, DependencyError, NotFoundError, StorageFullError
 from esp.model.delivery import OPEN_STATES, EventType, NewEvent
 from esp.model.ids import new_public_id
@@ -30,8 +41,9 @@ from esp.model.relay import (
     StreamKind,
     SuppressedPolicy,
 )
-from esp.ports.relay import KnownCredential, NewCredential, NewRelayMessage
+from esp.ports.relay import Ended, KnownCredential, NewCredential, NewRelayMessage
 
+_HEADER_RETURNED: Final = 65_536  # octets of a message that a report may return
 _CARRIERS_KNOWN: Final = 10_000
 _OPEN: Final = tuple(state.value for state in OPEN_STATES)
 _WAITING: Final = (MessageState.HELD.value, MessageState.SCHEDULED.value)
@@ -202,6 +214,33 @@ class SqlRelay:
             await _set(connection, message_id, state=MessageState.CANCELLED.value)
         return True
 
+    async def unreported(self, limit: int) -> tuple[Ended, ...]:
+        """See ``esp.ports.relay.Relay.unreported``."""
+        d, m, k, body = deliveries.c, messages.c, campaigns.c, message_bodies.c
+        async with self._database.read() as connection:
+            rows = (await connection.execute(
+                select(d.id, d.workspace_id, d.message_id, k.domain_id, d.address, d.state, d.reason, d.reply_code,
+                       d.reply, d.ended_at, d.created_at, m.sender, m.from_address, m.subject, d.report, m.dsn,
+                       func.substr(body.raw, 1, _HEADER_RETURNED).label("raw"))
+                .join(messages, m.id == d.message_id).join(campaigns, k.id == d.campaign_id)
+                .outerjoin(message_bodies, body.message_id == m.id)
+                .where(text(unreported_where("deliveries"))).order_by(d.id).limit(limit)
+            )).all()
+        return tuple(Ended(*row[:9], row.ended_at or row.created_at, row.created_at, *row[11:16],
+                           bytes(row.raw or b"")) for row in rows)
+
+    async def report(
+        self, reports: Sequence[NewRelayMessage], delivery_ids: Sequence[int], now: datetime
+    ) -> None:
+        """See ``esp.ports.relay.Relay.report``."""
+        carriers: dict[Carrier, int] = dict(self._carriers)
+        async with self._database.write() as connection:
+            if reports:
+                await keep(connection, self._database.dialect, reports, now, carriers)
+            await connection.execute(update(deliveries).where(
+                among(connection, deliveries.c.id, delivery_ids)).values(reported_at=now))
+        self._carriers.update(carriers)
+
     async def start_due(self, now: datetime, limit: int) -> int:
         """See ``esp.ports.relay.Relay.start_due``."""
         m = messages.c
@@ -210,6 +249,23 @@ class SqlRelay:
             done = await connection.execute(
                 update(messages).where(m.id.in_(due.limit(limit))).values(state=MessageState.ACCEPTED.value))
             return int(done.rowcount)
+
+    async def forget_bodies(self, now: datetime, after: int, limit: int) -> int | None:
+        """See ``esp.ports.relay.Relay.forget_bodies``."""
+        body, m, s, d = message_bodies.c, messages.c, streams.c, deliveries.c
+        still = exists().where(d.message_id == m.id, d.state.in_(_OPEN))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(
+                select(body.message_id, m.created_at, s.keep_days, still.label("still"))
+                .join(messages, m.id == body.message_id).outerjoin(streams, s.id == m.stream_id)
+                .where(body.message_id > after).order_by(body.message_id).limit(limit)
+            )).all()
+        old = [row.message_id for row in rows
+               if row.keep_days and not row.still and row.created_at < now - timedelta(days=row.keep_days)]
+        if old:
+            async with self._database.write() as connection:
+                await connection.execute(delete(message_bodies).where(among(connection, body.message_id, old)))
+        return rows[-1].message_id if len(rows) == limit else None
 
     async def forget_keys(self, before: datetime, limit: int) -> int:
         """See ``esp.ports.relay.Relay.forget_keys``."""

@@ -11,7 +11,7 @@ import orjson
 from esp.events.fold import TallyKey
 from esp.model.delivery import DeliveryState, EventType, NewEvent
 from esp.model.ids import new_public_id
-from esp.model.relay import Accepted, MessageState, Placed, RefusalCode, Refused, barred
+from esp.model.relay import Accepted, Addressee, MessageState, Placed, RefusalCode, Refused, barred
 from esp.ports.relay import NewRelayMessage
 
 #: What the delivery of a sandbox's message says for a reason: it was never meant to be sent.
@@ -26,7 +26,7 @@ BODY_COLUMNS: Final = ("message_id", "workspace_id", "raw")
 BATCH_COLUMNS: Final = ("id", "workspace_id", "campaign_id", "provider", "stream", "state", "due_at", "size")
 DELIVERY_COLUMNS: Final = (
     "id", "workspace_id", "campaign_id", "contact_id", "variant_id", "batch_id", "address", "domain", "provider",
-    "state", "created_at", "due_at", "message_id", "recipient_key",
+    "state", "created_at", "due_at", "message_id", "recipient_key", "report",
 )
 _LONGEST_SUBJECT_KEY: Final = 200  # characters that are searched by
 
@@ -77,7 +77,7 @@ def add(
         provider = it.providers.get(domain, domain)
         # Under minus its own number, as everybody whom no contact is known for: one person may get many of these.
         row = [delivery_id, it.workspace_id, campaign, -delivery_id, 0, None, one.address, domain, provider,
-               DeliveryState.QUEUED.value, now, due, message_id, one.address.casefold()]
+               DeliveryState.QUEUED.value, now, due, message_id, one.address.casefold(), _report(it, one)]
         rows.deliveries.append(row)
         reason = SANDBOX if sandbox else reason_for(known, it, one.address)
         placed.append(Placed(one.address, delivery_id, reason))
@@ -100,6 +100,13 @@ def add(
         it.stream.id, it.credential_id, it.send_at, it.track_opens, it.track_clicks, _notices(it),
     ))
     return Accepted(message_id, public_id, it.state, tuple(placed), header_id=it.header_id)
+
+
+def _report(it: NewRelayMessage, one: Addressee) -> str:
+    """What the sender hears of this recipient. The null sender hears nothing (RFC 5321 section 4.5.5)."""
+    if not it.sender or (one.notify and not one.notify & {"FAILURE", "SUCCESS"}):
+        return "never"
+    return "success" if "SUCCESS" in one.notify else "failure"
 
 
 def _notices(it: NewRelayMessage) -> str | None:

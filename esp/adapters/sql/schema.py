@@ -99,6 +99,13 @@ def _flag(name: str, default: bool = False) -> Column[bool]:
     return Column(name, Boolean, nullable=False, server_default=text("true" if default else "false"))
 
 
+def unreported_where(table: str = "") -> str:
+    """Ends of apps' deliveries that their senders were not told about yet: as the index has it, or for a query."""
+    of = f"{table}." if table else ""
+    return (f"{of}message_id IS NOT NULL AND {of}reported_at IS NULL AND ({of}state IN ('bounced', 'expired') OR "
+            f"({of}state = 'delivered' AND {of}report = 'success'))")
+
+
 # fmt: off
 # ---- who works here -------------------------------------------------------------------------------------------------
 
@@ -680,10 +687,14 @@ deliveries = Table(
     Column("message_id", Id, nullable=True), Column("recipient_key", Key, nullable=True),
     Index("ix_deliveries_message_id", "message_id", "id", sqlite_where=text("message_id IS NOT NULL"),
           postgresql_where=text("message_id IS NOT NULL")),
+    # What its sender hears of it (RFC 3461): of failure, also of success, or never; and when that was seen to.
+    _text("report", "failure"), _at("reported_at", True),
     Index("ix_deliveries_recipient_key", "workspace_id", "recipient_key", "id",
           sqlite_where=text("message_id IS NOT NULL"), postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_deliveries_relay_state", "workspace_id", "state", "id", sqlite_where=text("message_id IS NOT NULL"),
           postgresql_where=text("message_id IS NOT NULL")),
+    Index("ix_deliveries_unreported", "id", sqlite_where=text(unreported_where()),
+          postgresql_where=text(unreported_where())),
     _held("workspace_id", "workspaces.id"), _held("campaign_id", "campaigns.id"),
     UniqueConstraint("campaign_id", "contact_id"),
     Index("ix_deliveries_batch_id", "batch_id", "id"),

@@ -33,6 +33,12 @@ MESSAGE_COLUMNS = (
 )
 
 
+UNREPORTED = (
+    "message_id IS NOT NULL AND reported_at IS NULL AND (state IN ('bounced', 'expired') OR "
+    "(state = 'delivered' AND report = 'success'))"
+)
+
+
 def _id() -> sa.Column[int]:
     return sa.Column("id", ID, autoincrement=True, nullable=False)
 
@@ -87,6 +93,10 @@ def upgrade() -> None:
     op.add_column("campaigns", sa.Column("relay_stream_id", ID, nullable=True))
     op.add_column("deliveries", sa.Column("message_id", ID, nullable=True))
     op.add_column("deliveries", sa.Column("recipient_key", KEY, nullable=True))
+    op.add_column("deliveries", _text("report", "failure"))
+    op.add_column("deliveries", _at("reported_at", True))
+    of = sa.text(UNREPORTED)
+    op.create_index("ix_deliveries_unreported", "deliveries", ["id"], sqlite_where=of, postgresql_where=of)
     for name, columns in DELIVERY_INDEXES:
         of = sa.text("message_id IS NOT NULL")
         op.create_index(name, "deliveries", list(columns), sqlite_where=of, postgresql_where=of)
@@ -94,7 +104,7 @@ def upgrade() -> None:
     # What waits to be sent is found by its message from now on.
     op.execute(
         "UPDATE deliveries SET message_id = (SELECT m.id FROM messages m WHERE m.delivery_id = deliveries.id), "
-        "recipient_key = lower(address) WHERE id IN (SELECT delivery_id FROM messages WHERE delivery_id IS NOT NULL)")
+        "recipient_key = lower(address), report = 'never' WHERE id IN (SELECT delivery_id FROM messages WHERE delivery_id IS NOT NULL)")
     op.execute("UPDATE messages SET size = length(raw), recipients = 1")
 
 
@@ -141,7 +151,9 @@ def downgrade() -> None:
         op.drop_table(table)
     for name, _columns in DELIVERY_INDEXES:
         op.drop_index(name, "deliveries")
-    op.drop_column("deliveries", "recipient_key")
+    op.drop_index("ix_deliveries_unreported", "deliveries")
+    for column in ("reported_at", "report", "recipient_key"):
+        op.drop_column("deliveries", column)
     op.drop_column("deliveries", "message_id")
     op.drop_column("campaigns", "relay_stream_id")
     for name, _columns, _where in MESSAGE_INDEXES:
