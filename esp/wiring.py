@@ -4,9 +4,11 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from esp.adapters.hooks import HttpHooks
 from esp.adapters.journal import FileJournal
 from esp.adapters.local.coordination import LocalCoordination
 from esp.adapters.mailbox import OutsideMailboxes
@@ -15,6 +17,7 @@ from esp.adapters.redis.coordination import RedisCoordination
 from esp.adapters.resolver import DnsResolver
 from esp.adapters.smtp.client import SmtpTransport
 from esp.adapters.socket import CoordinationServer, SocketCoordination
+from esp.adapters.sql import bench_listeners
 from esp.adapters.sql.bench_seed import seed_events, seed_people
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.store import SqlStore
@@ -28,6 +31,7 @@ from esp.flows.plan import sending_plan
 from esp.flows.stopwatch import Stopwatch
 from esp.ports.clock import Clock, SystemClock
 from esp.ports.coordination import Coordination
+from esp.ports.listening import Counts
 from esp.settings import DeliverySettings, Settings
 from esp.throttle.shaping import load_shaping
 from esp.wire.tokens import TokenSigner
@@ -57,7 +61,8 @@ async def build(settings: Settings, *, migrate: bool = True, coordination: Coord
     return App(
         settings=settings, clock=clock, store=store, coordination=coordination or _coordination(settings, clock),
         resolver=DnsResolver(delivery.nameservers), tokens=load_tokens(settings.server.data_dir / "secret.key"),
-        places=outside_places(settings), mailboxes=outside_mailboxes(settings),
+        places=outside_places(settings), hooks=HttpHooks(settings.transfers.allow_private_addresses),
+        mailboxes=outside_mailboxes(settings),
         shaping=load_shaping(delivery.provider_connections, delivery.provider_rate),
     )
 
@@ -72,6 +77,20 @@ async def seed_engagement(app: App, workspace_id: int, campaign_id: int, events:
     """Events of a campaign that never were, for ``merpati bench audience``; returns how many."""
     assert isinstance(app.store, SqlStore)
     return await seed_events(app.store.database, workspace_id, campaign_id, events, app.clock.now())
+
+
+async def seed_listeners(
+    app: App, workspace_id: int, histories: Iterable[Counts], first: datetime, last: datetime
+) -> int:
+    """A contact for each history in an empty database, for ``merpati bench engagement``; returns how many."""
+    assert isinstance(app.store, SqlStore)
+    return await bench_listeners.seed_listeners(app.store.database, workspace_id, histories, first, last)
+
+
+async def seed_mail(app: App, workspace_id: int, campaign_id: int, now: datetime) -> int:
+    """Events of one mail to everybody, for ``merpati bench engagement``; returns how many."""
+    assert isinstance(app.store, SqlStore)
+    return await bench_listeners.seed_one_mail(app.store.database, workspace_id, campaign_id, now)
 
 
 def outside_places(settings: Settings) -> OutsidePlaces:

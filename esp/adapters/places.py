@@ -56,7 +56,7 @@ async def checked_addresses(host: str, port: int, allow_private: bool) -> list[t
     return addresses
 
 
-class _CheckedResolver(AbstractResolver):
+class CheckedResolver(AbstractResolver):
     """Gives aiohttp the very addresses that were checked, so that there is no second look at the DNS."""
 
     def __init__(self, allow_private: bool) -> None:
@@ -72,6 +72,11 @@ class _CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         return None
+
+
+def workspace_folder(workspace_id: int) -> str:
+    """The name of a workspace's folder below ``transfers.folder``."""
+    return f"workspace-{workspace_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class OutsidePlaces:
 
     @asynccontextmanager
     async def read(
-        self, kind: PlaceKind, place: Mapping[str, str], secret: str,
+        self, workspace_id: int, kind: PlaceKind, place: Mapping[str, str], secret: str,
     ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
         match kind:
             case PlaceKind.URL:
@@ -104,14 +109,17 @@ class OutsidePlaces:
                 async with self._get(url, headers, redirects=0) as found:
                     yield found
             case PlaceKind.FOLDER:
-                path = await asyncio.to_thread(self._newest, place["path"])
+                path = await asyncio.to_thread(self._newest, workspace_id, place["path"])
                 yield path.name, self._file(path)
             case PlaceKind.SQL:
                 address = await self._database_address(secret)
                 yield "query.csv", query_rows(
-                    secret, place["query"], self._bounds.timeout, self._bounds.max_octets, address, self._root())
+                    secret, place["query"], self._bounds.timeout, self._bounds.max_octets, address,
+                    self._root(workspace_id))
 
-    async def write(self, kind: PlaceKind, place: Mapping[str, str], secret: str, file: Path, name: str) -> None:
+    async def write(
+        self, workspace_id: int, kind: PlaceKind, place: Mapping[str, str], secret: str, file: Path, name: str,
+    ) -> None:
         match kind:
             case PlaceKind.URL:
                 headers = {"Authorization": secret} if secret else {}
@@ -121,7 +129,7 @@ class OutsidePlaces:
                 url, headers = sign_s3("PUT", place, secret, digest, datetime.now(UTC))
                 await self._put(url, headers, file)
             case PlaceKind.FOLDER:
-                await asyncio.to_thread(self._copy, file, place["path"], name)
+                await asyncio.to_thread(self._copy, workspace_id, file, place["path"], name)
             case PlaceKind.SQL:
                 raise InputError("People can be read out of a database, not written into one.")
 
@@ -129,7 +137,7 @@ class OutsidePlaces:
 
     def _session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            resolver=_CheckedResolver(self._bounds.allow_private_addresses), use_dns_cache=False, limit=4)
+            resolver=CheckedResolver(self._bounds.allow_private_addresses), use_dns_cache=False, limit=4)
         timeout = aiohttp.ClientTimeout(
             total=self._bounds.timeout.total_seconds(), sock_connect=20, sock_read=_SILENCE)
         return aiohttp.ClientSession(
@@ -194,37 +202,45 @@ class OutsidePlaces:
 
     # ---- folders
 
-    def _root(self) -> Path | None:
-        return Path(self._bounds.folder).resolve() if self._bounds.folder else None
+    def _root(self, workspace_id: int) -> Path | None:
+        """The workspace's own folder below the configured one, made where it is not there yet: what one workspace puts
+        down or is brought is nothing to the others of the server."""
+        if not self._bounds.folder:
+            return None
+        root = Path(self._bounds.folder) / workspace_folder(workspace_id)
+        root.mkdir(mode=0o770, parents=True, exist_ok=True)
+        return root.resolve()
 
-    def _inside(self, path: str) -> Path:
-        """The path below the configured folder; raises InputError where it leads out of it, by whatever way."""
-        root = self._root()
+    def _inside(self, workspace_id: int, path: str) -> Path:
+        """The path below the workspace's folder; raises InputError where it leads out of it, by whatever way."""
+        root = self._root(workspace_id)
         if root is None:
             raise InputError("This server has no transfer folder; its operator names one with transfers.folder.")
         if "\0" in path or Path(path).is_absolute():
             raise InputError("Write the path below the transfer folder, without a / before it.")
         found = (root / path).resolve()
         if not found.is_relative_to(root) or found == root:
-            raise InputError("The path leads out of the transfer folder.")
+            raise InputError(f"The path leads out of the transfer folder {root.name}.")
         return found
 
-    def _newest(self, path: str) -> Path:
+    def _newest(self, workspace_id: int, path: str) -> Path:
+        missing = f"There is no such file in the transfer folder {workspace_folder(workspace_id)}."
         if "*" not in path:
-            found = self._inside(path)
+            found = self._inside(workspace_id, path)
             if not found.is_file():
-                raise InputError("There is no such file in the transfer folder.")
+                raise InputError(missing)
             return found
         folder, _, pattern = path.rpartition("/")
-        place = self._inside(folder) if folder else self._root()
-        if place is None or "*" in folder:
-            self._inside("x")
+        root = self._root(workspace_id)
+        place = self._inside(workspace_id, folder) if folder else root
+        if place is None or root is None or "*" in folder:
+            self._inside(workspace_id, "x")
             raise InputError("A * may stand in the file's name only.")
         # Each is resolved again: a link in the folder may point out of it.
-        files = [self._inside(str((place / it.name).relative_to(self._root() or place)))
+        files = [self._inside(workspace_id, str((place / it.name).relative_to(root)))
                  for it in place.glob(pattern) if it.is_file() and not it.is_symlink()]
         if not files:
-            raise InputError("There is no such file in the transfer folder.")
+            raise InputError(missing)
         return max(files, key=lambda it: (it.stat().st_mtime, it.name))
 
     async def _file(self, path: Path) -> AsyncIterator[bytes]:
@@ -232,8 +248,9 @@ class OutsidePlaces:
             while data := await asyncio.to_thread(file.read, _PIECE):
                 yield data
 
-    def _copy(self, file: Path, path: str, name: str) -> None:
-        target = self._inside(f"{path}/{name}" if path.endswith("/") or "." not in Path(path).name else path)
+    def _copy(self, workspace_id: int, file: Path, path: str, name: str) -> None:
+        is_folder = path.endswith("/") or "." not in Path(path).name
+        target = self._inside(workspace_id, f"{path}/{name}" if is_folder else path)
         target.parent.mkdir(parents=True, exist_ok=True)
         made = target.with_name(f".{target.name}.{os.getpid()}")
         try:

@@ -44,6 +44,7 @@ from esp.flows import (
     signup,
     transfers,
     walk,
+    webhooks,
 )
 from esp.flows.accounts import Passwords
 from esp.flows.credentials import Keyring
@@ -103,12 +104,14 @@ async def serve(
             await stack.enter_async_context(_Submission(app))
         reader = Reader()
         stack.push_async_callback(reader.close)
+        telling = webhooks.Running()
+        stack.push_async_callback(telling.close)
         async with asyncio.TaskGroup() as tasks:
             if Role.WEB in roles:
                 # Each node folds what its own door wrote: a journal is a file, which no other node sees.
                 tasks.create_task(tracking_jobs.keep_folding(app, stop))
             if Role.SCHEDULER in roles:
-                tasks.create_task(scheduler.run(app, _jobs(app, reader), stop))
+                tasks.create_task(scheduler.run(app, _jobs(app, reader, telling), stop))
                 tasks.create_task(pickup.keep_collecting(app, stop))
             if Role.WORKER in roles and app.settings.server.workers:
                 tasks.create_task((pool or WorkerPool(app)).run(stop))
@@ -117,7 +120,10 @@ async def serve(
             await stop.wait()
 
 
-def _jobs(app: App, reader: Reader) -> list[Job]:
+def _jobs(app: App, reader: Reader, telling: webhooks.Running) -> list[Job]:
+    async def tell(app: App) -> bool:
+        return await webhooks.run_webhooks(app, telling)
+
     async def process_new(app: App) -> bool:
         return await mailroom.process_new(app, reader)
 
@@ -139,16 +145,18 @@ def _jobs(app: App, reader: Reader) -> list[Job]:
         Job("forget what is old", 3600.0, erasure.forget_old),
         Job("judge incoming mail", 1.0, process_new, wakes=mailroom.WAKES),
         Job("forget judged mail", 600.0, mailroom.forget_old),
-        Job("answer sign-ups", 1.0, signup.answer_new, wakes=signup.WAKES),
-        Job("expire unconfirmed sign-ups", 600.0, signup.expire_old),
-        Job("forget sign-ups that are over", 600.0, signup.forget_old),
-        Job("forget the api's answers", 600.0, idempotency.forget_old),
-        Job("forget expired sessions", 3600.0, accounts.forget_expired),
-    ]
         Job("tell senders what failed", 2.0, relay_reports.report_ends),
         Job("start scheduled messages", 5.0, relay_upkeep.start_due),
         Job("forget idempotency keys", 600.0, relay_upkeep.forget_keys),
         Job("forget apps' old messages", 600.0, relay_upkeep.forget_bodies),
+        Job("answer sign-ups", 1.0, signup.answer_new, wakes=signup.WAKES),
+        Job("expire unconfirmed sign-ups", 600.0, signup.expire_old),
+        Job("forget sign-ups that are over", 600.0, signup.forget_old),
+        Job("tell webhooks", 1.0, tell),
+        Job("forget what webhooks were told", 3600.0, webhooks.forget_old),
+        Job("forget the api's answers", 600.0, idempotency.forget_old),
+        Job("forget expired sessions", 3600.0, accounts.forget_expired),
+    ]
 
 
 class _Web:

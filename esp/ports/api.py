@@ -105,6 +105,7 @@ class EventRow:
     user_agent: str
     detail: Mapping[str, Any]
     address: str  # of the delivery; empty where the event has none, or its person was erased
+    message_id: int | None = None  # of an app's message, whose carrier is no campaign of anybody's
 
 
 @dataclass(frozen=True, slots=True)

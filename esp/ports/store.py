@@ -29,6 +29,7 @@ from esp.ports.segments import Segments
 from esp.ports.signup import Signups
 from esp.ports.standing import Standings
 from esp.ports.transfers import Transfers
+from esp.ports.webhooks import Webhooks
 
 
 class Store(Protocol):
@@ -61,6 +62,7 @@ class Store(Protocol):
     signups: Signups
     standings: Standings
     transfers: Transfers
+    webhooks: Webhooks
 
     async def check(self) -> None:
         """Raises DependencyError where the database does not answer."""

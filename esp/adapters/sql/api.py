@@ -111,7 +111,7 @@ class SqlApi:
             rows = (await connection.execute(
                 _matching(workspace_id, wanted).where(of.id < start, of.id > floor)
                 .order_by(of.id.desc()).limit(limit + 1))).all()
-        page = tuple(map(_event_of, rows[:limit]))
+        page = tuple(map(event_of, rows[:limit]))
         if len(rows) > limit:
             return EventPage(page, page[-1].id)
         return EventPage(page, floor + 1 if floor else None)
@@ -246,14 +246,20 @@ class SqlApi:
             return len(old)
 
 
-def _matching(workspace_id: int, wanted: EventFilter) -> Select[Any]:
+def events_of(workspace_id: int) -> Select[Any]:
+    """A workspace's events as ``event_of`` reads them."""
     of = events.c
-    query = (
+    return (
         select(of.id, of.type, of.at, of.campaign_id, of.delivery_id, of.contact_id, of.link_index, of.provider,
-               of.agent, of.ip, of.user_agent, of.detail, deliveries.c.address)
+               of.agent, of.ip, of.user_agent, of.detail, deliveries.c.address, deliveries.c.message_id)
         .outerjoin(deliveries, and_(deliveries.c.id == of.delivery_id, deliveries.c.workspace_id == workspace_id))
         .where(of.workspace_id == workspace_id)
     )
+
+
+def _matching(workspace_id: int, wanted: EventFilter) -> Select[Any]:
+    of = events.c
+    query = events_of(workspace_id)
     if wanted.types:
         query = query.where(of.type.in_(wanted.types))
     if wanted.campaign_id is not None:
@@ -271,6 +277,8 @@ def _template_of(row: Any) -> StoredTemplate:
                           row.updated_at)
 
 
-def _event_of(row: Any) -> EventRow:
+def event_of(row: Any) -> EventRow:
+    """A row of ``events_of``."""
     return EventRow(row.id, row.type, row.at, row.campaign_id, row.delivery_id, row.contact_id, row.link_index,
-                    row.provider, row.agent, row.ip, row.user_agent, row.detail or {}, row.address or "")
+                    row.provider, row.agent, row.ip, row.user_agent, row.detail or {}, row.address or "",
+                    row.message_id)

@@ -77,8 +77,10 @@ class _Step:
 
 async def fold(database: Database, limit: int, now: datetime) -> Folded:
     """See ``Listening.fold``."""
+    if (idle := await _nothing_new(database)) is not None:
+        return Folded(0, (), idle, 0, False)
     async with database.write() as connection:
-        newest, oldest_writer, next_writer = await _horizon(connection, database.dialect)
+        newest, oldest_writer, next_writer = await horizon(connection, database.dialect)
         place = await take_place(connection, database.dialect)
         ended = 0 < place.mark <= oldest_writer  # every writer who may have held an id up to ``ahead``
         safe = newest if database.dialect == "sqlite" else place.ahead if ended else place.cursor
@@ -95,6 +97,17 @@ async def fold(database: Database, limit: int, now: datetime) -> Folded:
             update(event_folds).where(event_folds.c.name == _NAME).values(cursor=until, moved_at=now, **further))
     return Folded(until - place.cursor, tuple(sorted(folded | set(anew))), until, max(0, newest - until),
                   until < safe or len(anew) == _MOST_STALE)
+
+
+async def _nothing_new(database: Database) -> int | None:
+    """The cursor where all is folded, which is most of the time and should write nothing; None where it is not."""
+    f = event_folds.c
+    async with database.read() as connection:
+        row = (await connection.execute(
+            select(f.cursor, select(func.max(events.c.id)).scalar_subquery(),
+                   select(_g.contact_id).where(_g.stale).limit(1).scalar_subquery())
+            .where(f.name == _NAME))).one_or_none()
+    return int(row[0]) if row and row[0] >= (row[1] or 0) and row[2] is None else None
 
 
 async def rebuild(database: Database, workspace_id: int, after_id: int, limit: int) -> tuple[int, int]:
@@ -125,7 +138,7 @@ async def take_place(connection: AsyncConnection, dialect: str) -> Row[Any]:
         select(event_folds).where(event_folds.c.name == _NAME).with_for_update())).one()
 
 
-async def _horizon(connection: AsyncConnection, dialect: str) -> tuple[int, int, int]:
+async def horizon(connection: AsyncConnection, dialect: str) -> tuple[int, int, int]:
     """The newest event, the oldest transaction that still writes, and the number the next writer would get.
 
     PostgreSQL hands ids out before they are committed, so that a lower one may appear later; but only from a writer
@@ -227,7 +240,7 @@ def _answer(one: Heard, mail: MailFacts, zone: tzinfo, later: Mapping[int, int],
         return
     if mail.delivered is None:
         one.waiting = True
-    elif mail.opportunity in later:
+    elif mail.opportunity is not None and mail.opportunity in later:
         respond(one, one.opportunities - later[mail.opportunity], response.at, zone)
 
 
@@ -390,8 +403,8 @@ async def _count_anew(connection: AsyncConnection, dialect: str, ids: Sequence[i
     if gone:
         await connection.execute(delete(contact_engagement).where(among(connection, _g.contact_id, gone)))
     if made:
-        for row in made:
-            row["level_at"] = row["first_sent_at"]
+        for one in made:
+            one["level_at"] = one["first_sent_at"]
         into = insert_for(dialect, contact_engagement)
         await connection.execute(
             into.on_conflict_do_update(

@@ -340,6 +340,7 @@ bulk_actions = Table(
     _count("seen"), _count("changed"), _count("kept"),  # kept: left alone with reason, e.g. who had left the list
     Column("undo_of", Id, nullable=True),
     _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+    Column("tries", Integer, nullable=False, server_default="0"),
     Index("ix_bulk_actions_workspace_id_id", "workspace_id", "id"),
 )
 
@@ -360,6 +361,7 @@ hygiene_reports = Table(
     Column("counts", Json, nullable=False, server_default="{}"),
     _count("cursor"), _count("until"), _count("seen"),
     _at("created_at"), _at("started_at", True), _at("finished_at", True), _at("heartbeat_at", True),
+    Column("tries", Integer, nullable=False, server_default="0"),
     Index("ix_hygiene_reports_workspace_id_id", "workspace_id", "id"),
 )
 
@@ -685,16 +687,16 @@ deliveries = Table(
     _at("unsubscribed_at", True), _at("complained_at", True),
     # Added by 0010: of what message of an app's it is, and the address in the form that is searched for.
     Column("message_id", Id, nullable=True), Column("recipient_key", Key, nullable=True),
-    Index("ix_deliveries_message_id", "message_id", "id", sqlite_where=text("message_id IS NOT NULL"),
-          postgresql_where=text("message_id IS NOT NULL")),
     # What its sender hears of it (RFC 3461): of failure, also of success, or never; and when that was seen to.
     _text("report", "failure"), _at("reported_at", True),
+    Index("ix_deliveries_message_id", "message_id", "id", sqlite_where=text("message_id IS NOT NULL"),
+          postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_deliveries_recipient_key", "workspace_id", "recipient_key", "id",
           sqlite_where=text("message_id IS NOT NULL"), postgresql_where=text("message_id IS NOT NULL")),
-    Index("ix_deliveries_relay_state", "workspace_id", "state", "id", sqlite_where=text("message_id IS NOT NULL"),
-          postgresql_where=text("message_id IS NOT NULL")),
     Index("ix_deliveries_unreported", "id", sqlite_where=text(unreported_where()),
           postgresql_where=text(unreported_where())),
+    Index("ix_deliveries_relay_state", "workspace_id", "state", "id", sqlite_where=text("message_id IS NOT NULL"),
+          postgresql_where=text("message_id IS NOT NULL")),
     _held("workspace_id", "workspaces.id"), _held("campaign_id", "campaigns.id"),
     UniqueConstraint("campaign_id", "contact_id"),
     Index("ix_deliveries_batch_id", "batch_id", "id"),
@@ -872,6 +874,29 @@ templates = Table(
     _at("created_at"), _at("updated_at"),
     UniqueConstraint("workspace_id", "name"),
     Index("ix_templates_workspace_id_id", "workspace_id", "id"),
+)
+
+# ---- webhooks -------------------------------------------------------------------------------------------------------
+
+webhook_endpoints = Table(
+    "webhook_endpoints", metadata, _id(), _public_id(), _workspace(),
+    _text("url"), _text("secret"),  # sealed with the server's key
+    Column("types", Json, nullable=False, server_default="[]"),
+    _count("cursor"),  # the last event that it is done with
+    Column("tries", Integer, nullable=False, server_default="0"), _at("failing_since", True), _at("next_at"),
+    _at("created_at"), _at("paused_at", True), _text("paused_reason"),
+    Index("ix_webhook_endpoints_workspace_id_id", "workspace_id", "id"),
+)
+
+webhook_tries = Table(
+    "webhook_tries", metadata, _id(), _workspace(),
+    Column("endpoint_id", Id, ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), nullable=False),
+    Column("event_id", Id, nullable=False), _at("at"),
+    Column("milliseconds", Integer, nullable=False), Column("status", Integer, nullable=False), _text("answer"),
+    _flag("taken"),  # False again for what is to be posted once more
+    Index("ix_webhook_tries_endpoint_id_id", "endpoint_id", "id"),
+    Index("ix_webhook_tries_endpoint_id_event_id", "endpoint_id", "event_id"),
+    Index("ix_webhook_tries_at", "at"),
 )
 
 # ---- upkeep ---------------------------------------------------------------------------------------------------------

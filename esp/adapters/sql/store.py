@@ -29,6 +29,7 @@ from esp.adapters.sql.signup import SqlSignups
 from esp.adapters.sql.standing import SqlStandings
 from esp.adapters.sql.suppressions import SqlSuppressions
 from esp.adapters.sql.transfers import SqlTransfers
+from esp.adapters.sql.webhooks import SqlWebhooks
 from esp.ports.accounts import Accounts
 from esp.ports.api import Api
 from esp.ports.archives import Archives
@@ -56,6 +57,7 @@ from esp.ports.segments import Segments
 from esp.ports.signup import Signups
 from esp.ports.standing import Standings
 from esp.ports.transfers import Transfers
+from esp.ports.webhooks import Webhooks
 
 
 class SqlStore:
@@ -90,6 +92,7 @@ class SqlStore:
         self.signups: Signups = SqlSignups(database)
         self.standings: Standings = SqlStandings(database)
         self.transfers: Transfers = SqlTransfers(database)
+        self.webhooks: Webhooks = SqlWebhooks(database)
 
     async def check(self) -> None:
         """Raises DependencyError where the database does not answer."""

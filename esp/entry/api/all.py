@@ -16,6 +16,7 @@ from esp.entry.api import (
     segments,
     suppressions,
     templates,
+    webhooks,
 )
 from esp.entry.api.compat_mailgun import Mailgun
 from esp.entry.api.compat_postmark import Postmark
@@ -26,7 +27,8 @@ from esp.entry.api.operation import Operations
 
 GROUPS: Final[tuple[Operations, ...]] = (
     messages.operations, templates.operations, contacts.operations, lists.operations, segments.operations,
-    campaigns.operations, domains.operations, suppressions.operations, events.operations, keys.operations,
+    campaigns.operations, domains.operations, suppressions.operations, events.operations, webhooks.operations,
+    keys.operations,
 )
 FOREIGN: Final[tuple[ForeignApi, ...]] = (Resend(), Postmark(), SendGrid(), Mailgun())
 

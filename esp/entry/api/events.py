@@ -9,6 +9,7 @@ from esp.entry.api.campaigns import FiguresOut, figures_out
 from esp.entry.api.contacts import found
 from esp.entry.api.operation import Operations
 from esp.entry.api.shapes import Given, Moment, Page, PageQuery, Told
+from esp.flows.webhooks import event_name
 from esp.model.delivery import EventType
 from esp.model.relay import Scope
 from esp.ports.api import EventFilter, EventRow, Named
@@ -21,6 +22,7 @@ class EventOut(Told):
     type: str
     at: Moment
     address: str = Field(description="Whom the mail was to; empty where their data was erased.")
+    message: str | None
     campaign: str | None
     contact: str | None
     link: int | None = Field(description="Which link of the campaign was clicked, from 0.")
@@ -51,17 +53,15 @@ class WeekOut(Told):
     week_before: FiguresOut
 
 
-def event_id(call: Call, number: int) -> str:
-    """The event's name outside: always the same, and nothing can be counted by it."""
-    return call.app.tokens.lasting_fingerprint("event", f"{call.workspace_id}\0{number}")[:32]
-
-
 async def shown(call: Call, rows: tuple[EventRow, ...]) -> list[EventOut]:
-    campaigns = await call.names(Named.CAMPAIGN, [row.campaign_id for row in rows if row.campaign_id])
+    campaigns = await call.names(
+        Named.CAMPAIGN, [row.campaign_id for row in rows if row.campaign_id and not row.message_id])
+    messages = await call.names(Named.MESSAGE, [row.message_id for row in rows if row.message_id])
     contacts = await call.names(Named.CONTACT, [row.contact_id for row in rows if row.contact_id])
     return [EventOut(
-        id=event_id(call, row.id), type=row.type, at=row.at, address=row.address,
-        campaign=campaigns.get(row.campaign_id or 0), contact=contacts.get(row.contact_id or 0), link=row.link_index,
+        id=event_name(call.app, call.workspace_id, row.id), type=row.type, at=row.at, address=row.address,
+        message=messages.get(row.message_id or 0), campaign=campaigns.get(row.campaign_id or 0),
+        contact=contacts.get(row.contact_id or 0), link=row.link_index,
         provider=row.provider, agent=row.agent, ip=row.ip, user_agent=row.user_agent, detail=dict(row.detail))
         for row in rows]
 
