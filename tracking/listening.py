@@ -5,10 +5,8 @@ the model anew, and then everybody's level is looked at, for what the model says
 """
 
 import asyncio
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
-from multiprocessing import get_context
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +15,8 @@ import structlog
 from esp.app import App
 from esp.model.listening import Level
 from esp.ports.listening import NewFit
-from tracking.listening_model import fit_counts, odds_of
+from tracking.aside import aside
+from tracking.listening_model import fitted_and_scored, odds_of
 from tracking.listening_report import make_report
 from tracking.science.alive import Rates
 from tracking.science.alive_fit import PRIOR_RATES
@@ -78,13 +77,8 @@ async def refit(app: App, workspace_id: int) -> Refitted:
     store, now = app.store.listening, app.clock.now()
     histories = await store.histories(workspace_id)
     last = await store.fit(workspace_id)
-    loop = asyncio.get_running_loop()
-    # A process of its own: seconds of arithmetic must not slow down whoever waits for a page.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as aside:
-        made = await loop.run_in_executor(
-            aside, fit_counts, now, histories, await store.times(workspace_id),
-            last.rates if last and last.people else None)
-        odds = await loop.run_in_executor(aside, odds_of, Rates(*made.rates), list(histories))
+    made, odds = await aside(fitted_and_scored, now, histories, await store.times(workspace_id),
+                             last.rates if last and last.people else None)
     await store.score(workspace_id, odds, replace=True)
     await store.keep_fit(workspace_id, made)
     moved = await look_at_everybody(app, workspace_id)

@@ -47,6 +47,15 @@ def fit_counts(
                   found.converged, crowds)
 
 
+def fitted_and_scored(
+    at: datetime, histories: dict[Counts, int], times: Sequence[bytes],
+    start: tuple[float, float, float, float] | None,
+) -> tuple[NewFit, list[Odds]]:
+    """``fit_counts``, and what the fit says of each history. Pure."""
+    made = fit_counts(at, histories, times, start)
+    return made, odds_of(Rates(*made.rates), histories)
+
+
 def _crowd(habits: Iterable[bytes], slots: int) -> Crowd:
     counted = Counter(tuple(habit) for habit in habits)
     return crowd(dict(counted.most_common(_HABITS)), slots)

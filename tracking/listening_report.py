@@ -4,7 +4,6 @@ Made once a day and kept as a value, so that its page costs nothing. Curves are 
 all their mails, which is as good as everybody: 20,000 people know a share to half a percentage point.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from esp.app import App
 from esp.ports.listening import Band, Flow, Sampled
+from tracking.aside import aside
 from tracking.science.decay_curve import Curve, curve
 from tracking.science.proportions import Z95, Interval, wilson
 
@@ -36,8 +36,8 @@ async def make_report(app: App, workspace_id: int) -> Mapping[str, Any]:
     flows = await store.flows(workspace_id, since)
     data = {
         "sampled": len(people),
-        "groups": await asyncio.to_thread(groups, people, names),
-        "months": await asyncio.to_thread(by_month, people),
+        "groups": await aside(groups, people, names),
+        "months": by_month(people),
         "bands": bands(await store.bands(workspace_id, BANDS)),
         "flows": [one._asdict() for one in every_month(flows, now)],
         "loss": loss(flows, await store.population(workspace_id, since), (now - since).total_seconds()),
