@@ -8,6 +8,7 @@ from pydantic import Field
 from admin_ui.forms import Form, FormModel
 from admin_ui.page import Page, Routes
 from admin_ui.words import _
+from esp.audience.csv_columns import TARGETS
 from esp.audience.field_values import check_definition
 from esp.errors import ConflictError, InputError, NotFoundError
 from esp.model.fields import FieldType
@@ -35,7 +36,7 @@ def type_words() -> dict[str, str]:
 async def index(page: Page) -> web.Response:
     fields = await page.app.store.people.fields(page.workspace_id, archived=True)
     known = {field.key for field in fields}
-    loose = sorted(await page.app.store.contacts.field_names(page.workspace_id) - known)
+    loose = sorted(await page.app.store.contacts.field_names(page.workspace_id) - known - set(TARGETS))
     return page.render(
         "settings/fields.html", fields=[one for one in fields if one.archived_at is None],
         away=[one for one in fields if one.archived_at is not None], loose=loose, types=type_words())

@@ -101,10 +101,12 @@ async def fetch(page: Page) -> web.Response:
                                     {"url": where, "path": where})
         await inspect_import(page.app, page.workspace_id, kept.id)
     except TimeoutError:
-        return page.invalid("imports/new.html", list_id=list_id, problem=_("It took too long to fetch the file. Make a "
-                            "transfer for it, which may take its time."), **_places(page))
+        slow = _("It took too long to fetch the file. Make a transfer for it, which may take its time.")
+        return page.invalid("imports/new.html", list_id=list_id, elsewhere=slow, place=where, kind=kind.value,
+                            **_places(page))
     except InputError as error:
-        return page.invalid("imports/new.html", list_id=list_id, problem=str(error), **_places(page))
+        return page.invalid("imports/new.html", list_id=list_id, elsewhere=str(error), place=where, kind=kind.value,
+                            **_places(page))
     return page.redirect(f"/imports/{kept.id}" + (f"?list={list_id}" if list_id.isdigit() else ""))
 
 
@@ -149,7 +151,8 @@ async def _mapping(
     choice = start_with | dict(guessed if chosen is None else chosen)
     return page.render(
         "imports/map.html", status=422 if error else 200, it=it, found=found, lists=lists, choice=choice,
-        tried=tried, fields=await page.app.store.people.fields(page.workspace_id),
+        tried=tried, is_workbook=it.file_name.lower().endswith(".xlsx"),
+        fields=await page.app.store.people.fields(page.workspace_id),
         encoding=_ENCODINGS.get(found.encoding, found.encoding), labels=_labels(),
         problems=error.problems if error else {}, message=str(error) if error else "")
 

@@ -80,7 +80,7 @@ async def save(page: Page) -> web.Response:
 async def archive(page: Page) -> web.Response:
     one = await page.app.store.contacts.get_list(page.workspace_id, page.key("list_id"))
     await page.app.store.contacts.archive_list(page.workspace_id, one.id, page.app.clock.now())
-    return page.redirect("/lists", _("{name} was put away. You find it under Put away.").format(name=one.name))
+    return page.redirect("/lists", _("{name} was put away. You find it under No longer used.").format(name=one.name))
 
 
 @routes.post("/lists/{list_id:\\d+}/restore")

@@ -166,7 +166,7 @@ async def preview(page: Page) -> web.Response:
     return web.Response(text=shell.text(
         "signup.html", shell.words["signup_title"], lead=shell.words["signup_intro"], action="/settings/pages",
         script="", several=True, lists=shown, fields=(), token="", bits=0, values={"email": ""}, chosen=(),
-        problems={"email": "", "list": ""}, note="",
+        problems={"email": "", "list": ""}, note="", harm=False, first="",
     ), content_type="text/html", headers={"Content-Security-Policy": f"{_PREVIEW_POLICY}; sandbox",
                                           "X-Frame-Options": "SAMEORIGIN"})
 
@@ -226,7 +226,7 @@ async def fetch_logo(page: Page) -> web.Response:
         if not url:
             raise InputError(_("Write the picture's address."))
         async with (asyncio.timeout(_PATIENCE),
-                    page.app.places.read(PlaceKind.URL, {"url": url}, "") as (_name, pieces)):
+                    page.app.places.read(page.workspace_id, PlaceKind.URL, {"url": url}, "") as (_name, pieces)):
             logo = await _picture(pieces)
     except TimeoutError:
         return page.redirect("/settings/pages", _("It took too long to fetch the picture."), "harm")

@@ -129,3 +129,23 @@ async def test_the_screens_are_whole_in_every_size_and_light(chromium: Browser, 
         context.assert_calm()
         await context.context.close()
     assert faults == []
+
+
+async def test_what_is_searched_for_stands_in_the_address(chromium: Browser, house: House) -> None:
+    """So that Back, a reload and a link handed on show the same, on every page with a search of its own."""
+    await _people(house)
+    context = await watched(chromium, house)
+    page = await context.page()
+    await log_in(page)
+    for path, typed, found in (("/contacts", "ani", "ani@gmail.com"), ("/lists/1", "budi", "budi@gmial.com")):
+        await page.goto(path)
+        await page.type("#q", typed)
+        await page.wait_for_url(f"**{path}?q={typed}")
+        await expect(page.locator("#results")).to_contain_text(found)
+        await page.click("#results a.main-link >> nth=0")
+        await page.wait_for_url("**/contacts/*")
+        await page.go_back()
+        await expect(page.locator("#q")).to_have_value(typed)
+        await page.fill("#q", "")
+        await page.wait_for_url(f"**{path}")
+    context.assert_calm()

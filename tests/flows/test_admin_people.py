@@ -15,6 +15,7 @@ from esp.flows.hygiene import run_hygiene
 from esp.model.contact import SubscriptionState
 from esp.ports.network import DnsError
 from tests.admin_house import Browser, House, admin_house
+from tests.flows.test_admin_pages import upload
 
 HOSTILE = '"><script>alert(1)</script>\u202eevil\r\nBcc: x'
 
@@ -277,3 +278,15 @@ async def test_a_name_server_that_knows_nobody_is_not_believed(house: House) -> 
     del house.dns.records["MX", "gmail.com"]
     assert await report() == {"dead_domain": 1}
     assert "Dead domains could not be looked for." not in browser.last
+
+
+async def test_what_an_import_maps_to_is_no_field_of_ones_own(house: House) -> None:
+    """Tags, status and full name are read from columns too, but nobody has them as a field."""
+    browser = await house.logged_in()
+    data = b"email,name,tags,shoe\nani@mail.example,Ani Putri,VIP,38\n"
+    assert await upload(browser, "people.csv", data)
+    await browser.submit("/imports/1/start", {
+        "list": "none", "column-0": "email", "column-1": "full_name", "column-2": "tags", "column-3": "shoe"},
+        page="/imports/1")
+    await browser.get("/settings/fields")
+    assert re.findall(r"/settings/fields/new\?key=(\w+)", browser.last) == ["shoe"]

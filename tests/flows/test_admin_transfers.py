@@ -3,12 +3,16 @@
 import html
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from multidict import MultiDict
 
 from admin_ui.pages.contacts.chosen import pack
+from esp.adapters.places import Bounds, OutsidePlaces
 from esp.adapters.sql.database import Database
 from esp.flows.accounts import add_user
 from esp.flows.contacts import add_contact, create_list
@@ -130,3 +134,54 @@ async def test_only_an_owner_takes_files_from_the_servers_folder(house: House) -
         form = {"kind": "folder", "place": "people.csv"}
         answer = await browser.submit("/imports/fetch", form, page="/imports/new")
         assert (answer.status == 403) == refused
+
+
+async def test_what_could_not_be_fetched_stays_typed_beside_its_reason(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    house.app.places = OutsidePlaces(Bounds("", False, 10**6, timedelta(seconds=20)))
+    typed = "http://127.0.0.1:1/people.csv"
+    assert (await browser.submit("/imports/fetch", {"place": typed}, page="/imports/new")).status == 422
+    assert f'value="{typed}"' in browser.last
+    assert re.search(r'id="place-problem".*private network.*Nothing was imported', browser.last, re.DOTALL)
+
+
+async def test_a_logo_is_fetched_once_and_never_from_the_inside(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    fetched: list[str] = []
+
+    async def picture(request: web.Request) -> web.Response:
+        fetched.append(request.path)
+        body = {"/logo.png": b"\x89PNG\r\n\x1a\n" + b"x" * 100, "/page": b"<svg onload=alert(1)>",
+                "/huge": b"\x89PNG\r\n\x1a\n" + b"x" * 50_000}[request.path]
+        return web.Response(body=body)
+
+    site = web.Application()
+    site.router.add_get("/{any}", picture)
+    async with TestServer(site) as server:
+        house.app.places = OutsidePlaces(Bounds("", False, 10**6, timedelta(seconds=20)))
+        address = str(server.make_url("/logo.png"))
+        await browser.submit("/settings/pages/logo/fetch", {"url": address}, "/settings/pages")
+        assert fetched == []
+        house.app.places = OutsidePlaces(Bounds("", True, 10**6, timedelta(seconds=20)))
+        for path in ("/page", "/huge", "/logo.png"):
+            assert (await house.app.store.signups.public_pages(1)).logo_hash == ""
+            await browser.submit("/settings/pages/logo/fetch", {"url": str(server.make_url(path))}, "/settings/pages")
+    pages = await house.app.store.signups.public_pages(1)
+    logo = await house.app.store.signups.logo(1, pages.logo_hash)
+    assert logo
+    assert (logo.media_type, len(logo.octets)) == ("image/png", 108)
+    await browser.get("/settings/pages")
+    assert address not in browser.last
+
+
+async def test_the_public_pages_are_previewed_in_a_frame_that_nothing_leaves(house: House) -> None:
+    await house.owner()
+    browser = await house.logged_in()
+    answer = await browser.get("/settings/pages/preview?accent=%23aa0000&en_signup_title=Hello+there")
+    assert answer.status == 200
+    assert "Hello there" in browser.last
+    policy = answer.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'self'" in policy
+    assert policy.endswith("; sandbox")

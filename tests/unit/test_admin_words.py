@@ -73,6 +73,7 @@ def test_a_sentence_that_comes_filled_in_is_known_again() -> None:
         assert _("The segment Contacts cannot be used: The tag was deleted.") == (
             CATALOGUE["The segment {name} cannot be used: {why}"]
             .replace("{name}", "Contacts").replace("{why}", CATALOGUE["The tag was deleted."]))
+        assert _("Points: Choose yes or no.") == "Points: " + CATALOGUE["Choose yes or no."]
         assert _("Whatever it is, it is not known.") == "Whatever it is, it is not known."
     finally:
         LANGUAGE.reset(token)
