@@ -42,6 +42,9 @@ async def make_due(app: App) -> bool:
 
 
 async def _make(app: App, place: Waiting, cadence: Cadence, period: str, begun: datetime) -> Campaign | None:
+    # What waits may be for the other cadence, or for somebody who pauses: that is asked every half minute.
+    if await app.store.digests.is_made(place.workspace_id, cadence, period):
+        return None
     workspace = await app.store.accounts.workspace(place.workspace_id)
     kind = "Daily digest" if cadence is Cadence.DAILY else "Weekly digest"
     name = f"{kind} {period}"

@@ -53,6 +53,10 @@ class Digests(Protocol):
         """
         ...
 
+    async def is_made(self, workspace_id: int, cadence: Cadence, period: str) -> bool:
+        """Whether the digest of this period was made, or nothing was there to make one of."""
+        ...
+
     async def walking(self, limit: int = 10) -> tuple[Campaign, ...]:
         """Digests whose readers are not all written yet, of every workspace."""
         ...

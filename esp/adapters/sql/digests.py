@@ -77,22 +77,24 @@ class SqlDigests:
     ) -> Campaign | None:
         dialect = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         mine = {"workspace_id": workspace_id, "cadence": cadence.value, "period": period}
+        wanted = _wanted(workspace_id, cadence, until, now).subquery()
+        async with self._database.read() as connection:  # what takes long is read before anybody has to wait for it
+            sources = (await connection.execute(
+                select(campaigns).where(campaigns.c.id.in_(select(wanted.c.campaign_id))).order_by(campaigns.c.id)
+            )).all()
+            highest = int(await connection.scalar(select(func.max(wanted.c.contact_id))) or 0) if sources else 0
         async with self._database.write() as connection:
             claimed = await connection.execute(
                 dialect(digests).values(**mine, made_at=now).on_conflict_do_nothing()
             )
-            if claimed.rowcount != 1:
+            if claimed.rowcount != 1 or not sources:
                 return None
-            wanted = _wanted(workspace_id, cadence, until, now).subquery()
-            sources = (await connection.execute(
-                select(campaigns).where(campaigns.c.id.in_(select(wanted.c.campaign_id))).order_by(campaigns.c.id)
-            )).all()
-            if not sources:
-                return None
-            highest = await connection.scalar(select(func.max(wanted.c.contact_id)))
-            digest_id = await self._insert(connection, sources, cadence, name, variant, int(highest or 0), now)
+            digest_id = await self._insert(connection, sources, cadence, name, variant, highest, now)
+            # Who changed their mind since it was read waits for the next one, where the digest does not know the mail.
+            known = select(wanted.c.id).where(
+                wanted.c.campaign_id.in_([source.id for source in sources]), wanted.c.contact_id <= highest)
             await connection.execute(
-                update(digest_items).values(digest_id=digest_id).where(digest_items.c.id.in_(select(wanted.c.id)))
+                update(digest_items).values(digest_id=digest_id).where(digest_items.c.id.in_(known))
             )
             await connection.execute(
                 update(digests).values(campaign_id=digest_id).where(*(digests.c[key] == value
@@ -123,6 +125,13 @@ class SqlDigests:
             "compiled": variant.compiled.payload,
         })
         return digest_id
+
+    async def is_made(self, workspace_id: int, cadence: Cadence, period: str) -> bool:
+        of = digests.c
+        made = select(of.made_at).where(
+            of.workspace_id == workspace_id, of.cadence == cadence.value, of.period == period)
+        async with self._database.read() as connection:
+            return (await connection.execute(made)).first() is not None
 
     async def walking(self, limit: int = 10) -> tuple[Campaign, ...]:
         async with self._database.read() as connection:
