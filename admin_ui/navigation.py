@@ -43,6 +43,7 @@ MAP: Final = (
     Screen("Settings", "/settings", "settings", children=(
         Screen("Sending domains", "/settings/domains", "globe"),
         Screen("Mailboxes", "/settings/mailboxes", "inbox"),
+        Screen("Apps and keys", "/settings/credentials", "key-round"),
         Screen("Contact fields", "/settings/fields", "list-checks"),
         Screen("Public pages", "/settings/pages", "panel-left"),
         Screen("Topics", "/settings/topics", "tag"),

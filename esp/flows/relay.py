@@ -278,6 +278,8 @@ def _check_controls(it: Submission, now: datetime) -> None:
             or "\x00" in value for name, value in it.metadata.items()):
         raise bad("metadata", f"At most {_MOST_METADATA} metadata, names of 1 to {_LONGEST_NAME} printable characters, "
                   f"values of at most {_LONGEST_VALUE:,} characters.")
+    if it.track_opens or it.track_clicks:  # what is not done is never silently dropped
+        raise bad("track", "Opens and clicks of relayed mail are not counted by this version; ask for none.")
     if len(it.idempotency_key) > 256:
         raise bad("idempotency_key", "An idempotency key has at most 256 characters.")
     if it.send_at is not None and it.send_at - now > _FURTHEST:
