@@ -99,7 +99,7 @@ async def test_recipients_pages_satisfy_axe_and_fit(
     for name, path in (("preferences", town.preferences), ("unsubscribe", town.unsubscribe),
                        ("archive", town.archive), ("neutral", "/a/-/copy"), ("odd", "/p/xyz")):
         await page.goto(path)
-        faults += await axe(page)
+        faults += await axe(page, "minor")
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         await picture(page, tmp_path, f"{name}-{size[0]}-{scheme}")
         if name == "unsubscribe":

@@ -206,7 +206,7 @@ class Edge:
         """Instead of leaving: once a week, or only some topics. What was said of topics before stays said."""
         reader = await self._reader_if_any(claims)
         if reader is None:
-            return page.later()
+            return page.nobody()
         now = reader.choices
         if action == "weekly":
             often = Frequency.WEEKLY

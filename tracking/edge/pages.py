@@ -59,6 +59,8 @@ class Pages:
 
     def unsubscribe(self) -> web.Response:
         """The question, with ways to get less beside it; or the answer already, where they have left every list."""
+        if self._letter and not self._letter.address:
+            return self.nobody()
         if self._letter and self._letter.lists and not self._letter.subscribed:
             return self.unsubscribed()
         lists = [one.name for one in self._letter.lists if one.subscribed] if self._letter else []
@@ -70,7 +72,13 @@ class Pages:
         )
 
     def unsubscribed(self) -> web.Response:
+        if self._letter and not self._letter.address:
+            return self.nobody()
         return self._page("done.html", "done")
+
+    def nobody(self) -> web.Response:
+        """Whoever the mail was for is gone, so that there is nothing to leave; a database that is away says so."""
+        return self.later() if self._letter is None else self._page("shell.html", "nobody")
 
     def less(self) -> web.Response:
         """They get a weekly digest from now on."""
