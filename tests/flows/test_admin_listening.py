@@ -9,6 +9,7 @@ import pytest
 
 from esp.adapters.sql.database import Database
 from esp.flows import campaigns as flow
+from esp.model.listening import Level
 from esp.model.segment import FieldOp, FieldRule, Group, Match
 from esp.ports.campaigns import CampaignEdit, VariantEdit
 from tests.admin_house import Browser, House, admin_house
@@ -77,6 +78,27 @@ async def test_the_engagement_report(house: House, sqlite_database: Database) ->
     assert "engagement.level" in browser.last
     for group in ("1", "2", "99", "x"):
         assert (await browser.get(f"/engagement?group={group}")).status == 200
+
+
+async def test_sunset_asks_once_more_first(house: House, sqlite_database: Database) -> None:
+    browser = await lived(house, sqlite_database)
+    assert (await browser.get("/engagement/sunset")).status == 200
+    levels = next(iter((await house.app.store.listening.days(1, house.clock.now().date())).values()))
+    silent = levels.get(Level.DORMANT, 0) + levels.get(Level.LOST, 0)
+    assert f"{silent} people are dormant or lost" in words(browser.last)
+    # The last campaign asked: of the silent all got it long ago, and who is silent did not open it.
+    assert (await browser.get("/engagement/sunset?campaign=12&days=14")).status == 200
+    assert f"{silent} people got it" in words(browser.last)
+    # After the third some were silent who are so no more, and some opened it who are silent now.
+    await browser.get("/engagement/sunset?campaign=3&days=14")
+    fewer = re.search(r"(\d+) people got it", words(browser.last))
+    assert fewer
+    assert 0 < int(fewer[1]) < silent
+    link = unescape(re.findall(r'href="(/segments/new\?rule=[^"]+)"', browser.last)[-1])
+    assert (await browser.get(link)).status == 200
+    assert "engagement.level" in browser.last
+    for odd in ("?campaign=99", "?campaign=x&days=x", "?campaign=12&days=0"):
+        assert (await browser.get("/engagement/sunset" + odd)).status == 200
 
 
 async def test_the_coldest_are_left_out_by_one_click(house: House, sqlite_database: Database) -> None:

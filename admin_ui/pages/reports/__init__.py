@@ -3,8 +3,8 @@
 from typing import Final
 
 from admin_ui.page import Routes
-from admin_ui.pages.reports import campaign, deliverability, engagement, overview, people
+from admin_ui.pages.reports import campaign, deliverability, engagement, overview, people, sunset
 
 ALL: Final[tuple[Routes, ...]] = (
-    overview.routes, engagement.routes, deliverability.routes, campaign.routes, people.routes,
+    overview.routes, engagement.routes, sunset.routes, deliverability.routes, campaign.routes, people.routes,
 )
