@@ -97,7 +97,7 @@ class DeliverySettings(_Section):
     provider_rate: RateText = Field(
         None, description="Messages to one mailbox provider, where providers.toml does not say."
     )
-    batch_size: int = Field(200, ge=1, le=5000, description="Deliveries a worker claims at once.")
+    batch_size: int = Field(500, ge=1, le=5000, description="Deliveries a worker claims at once.")
     lease: Duration = Field(
         timedelta(seconds=60), description="How long a worker may be silent before another takes its batch."
     )

@@ -1,10 +1,13 @@
-"""The outcome journal as a file: one line a fact, each by one write, locked for as long as its worker lives.
+"""The outcome journal as a file: one line a fact, written through a mapping, locked for as long as its worker lives.
 
-Not synced: a killed process loses nothing that it wrote. A machine that goes down may; the boot id in the first line
-tells, and then everything the worker held counts as doubtful.
+Not synced: a killed process loses nothing that it wrote into the mapping, for its pages are the system's. A machine
+that goes down may; the boot id in the first line tells, and then everything the worker held counts as doubtful. A note
+through the mapping is a copy where a write is a system call, and the file's room is taken beforehand, so that a full
+disk is met when the file is made and not in the middle of a note.
 """
 
 import fcntl
+import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import fields
@@ -19,7 +22,7 @@ from esp.model.ids import new_public_id
 from esp.ports.journal import DeadJournal, Noted
 from esp.ports.outbox import ClaimedBatch, Outcome
 
-_COMPACT_ABOVE: Final = 1 << 20  # octets
+_ROOM: Final = 1 << 20  # octets that are free in a new file
 _OUTCOME_FIELDS: Final = tuple(field.name for field in fields(Outcome) if field.name != "row")
 _values_of: Final = attrgetter(*_OUTCOME_FIELDS)
 
@@ -40,7 +43,7 @@ class FileJournal:
         self._pending: dict[int, list[bytes]] = {}
         self._buried: dict[str, int] = {}
         self._header = orjson.dumps({"owner": owner, "boot": _boot_id()}) + b"\n"
-        self._file = self._fresh()
+        self._map, self._at = self._fresh()
 
     @classmethod
     def open(cls, folder: Path, node: str) -> Self:
@@ -57,19 +60,35 @@ class FileJournal:
                 os.close(lock)
             number += 1
 
-    def _fresh(self) -> int:
+    def _fresh(self) -> tuple[mmap.mmap, int]:
         """Write what is pending to a new file and put it in the old one's place: a kill leaves one of the two."""
         path, new = self._folder / f"{self._name}.journal", self._folder / f"{self._name}.new"
         content = self._header + b"".join(line for lines in self._pending.values() for line in lines)
-        new.write_bytes(content)
+        size = len(content) + _ROOM
+        file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            # Room on the disk, and not a file with holes: to fill a hole where there is no room kills the process.
+            os.posix_fallocate(file, 0, size)
+            mapped = mmap.mmap(file, size)
+        finally:
+            os.close(file)
+        mapped[: len(content)] = content
         new.replace(path)
-        self._size = len(content)
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        return mapped, len(content)
 
     def _note(self, delivery_id: int, line: bytes) -> None:
-        os.write(self._file, line)
-        self._size += len(line)
+        end = self._at + len(line)
+        if end > len(self._map):
+            self._renew()
+            end = self._at + len(line)
+        self._map[self._at : end] = line
+        self._at = end
         self._pending.setdefault(delivery_id, []).append(line)
+
+    def _renew(self) -> None:
+        # The new one first: were it refused (a full disk), the old one with our notes would be closed.
+        old, (self._map, self._at) = self._map, self._fresh()
+        old.close()
 
     def dot(self, batch: ClaimedBatch, delivery_id: int) -> None:
         """Note ``D batch fence delivery``."""
@@ -85,11 +104,8 @@ class FileJournal:
         """Forget these; and keep the file small."""
         for delivery_id in delivery_ids:
             self._pending.pop(delivery_id, None)
-        if self._size > _COMPACT_ABOVE:
-            # The new one first: were it refused (a full disk) with the old one closed, the next thing opened (a session
-            # with somebody's mail server) would get its number, and our notes.
-            old, self._file = self._file, self._fresh()
-            os.close(old)
+        if self._at > len(self._map) - _ROOM // 2:
+            self._renew()
 
     def dead(self) -> tuple[DeadJournal, ...]:
         """Read every journal here whose lock nobody holds; hold it until ``bury``, so that one of us does it."""
@@ -111,7 +127,7 @@ class FileJournal:
 
     def close(self) -> None:
         """A worker that ends well leaves nothing behind; one that could not record something leaves its notes."""
-        os.close(self._file)
+        self._map.close()
         if not self._pending:
             (self._folder / f"{self._name}.journal").unlink(missing_ok=True)
         for lock in (self._lock, *self._buried.values()):
@@ -130,8 +146,8 @@ def _try_lock(path: Path) -> int | None:
 
 
 def _read(path: Path) -> DeadJournal:
-    """What can be read of a journal; its last line may be cut."""
-    lines = path.read_bytes().split(b"\n")
+    """What can be read of a journal, up to the room that was not used; its last line may be cut."""
+    lines = path.read_bytes().partition(b"\0")[0].split(b"\n")
     if lines[-1]:
         lines.pop()  # cut in the middle of a write
     try:

@@ -5,10 +5,10 @@ tallies, the events that count) goes out as values; ``esp.adapters.sql.ledger`` 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Final, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 from esp.model.delivery import OPEN_STATES, TRANSITIONS, DeliveryState, EventType, NewEvent
 
@@ -38,6 +38,11 @@ class TallyKey(NamedTuple):
     dimension: str
     member: str
     metric: str
+
+
+# What one event counts for: workspace, campaign, metric, provider, variant, minute since 1970, link, reason.
+_Facts = tuple[int, int, str, str, int | None, int | None, int | None, Any]
+_Counts = dict[_Facts, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ def fold(standings: Mapping[int, Standing], events: Iterable[NewEvent]) -> Folde
     about a delivery that is not there or is another workspace's.
     """
     folded = Folded()
+    counts: _Counts = {}
     states: dict[int, DeliveryState] = {}
     for event in events:
         if event.delivery_id is None:
@@ -96,19 +102,21 @@ def fold(standings: Mapping[int, Standing], events: Iterable[NewEvent]) -> Folde
             states[event.delivery_id] = after
             folded.moves[event.delivery_id] = complete
             _keep(folded, complete)
-            _count(folded, complete, event.type.value)
+            _count(counts, complete, event.type.value)
             if before not in OPEN_STATES:
                 # A late bounce takes the delivery out of ``delivered``: per campaign the ends add up (I4).
-                _count(folded, complete, before.value, -1)
+                _count(counts, complete, before.value, -1)
         elif (event.type, event.agent == "human") in _MARKS:
-            _mark(folded, standing, complete)
+            _mark(folded, counts, standing, complete)
         else:
             _keep(folded, complete)
-            _count(folded, complete, event.type.value)
+            _count(counts, complete, event.type.value)
+    for facts, n in counts.items():
+        _spread(folded.tallies, facts, n)
     return folded
 
 
-def _mark(folded: Folded, standing: Standing, event: NewEvent) -> None:
+def _mark(folded: Folded, counts: _Counts, standing: Standing, event: NewEvent) -> None:
     column, metric, raw = _MARKS[event.type, event.agent == "human"]
     assert event.delivery_id is not None
     first = column not in standing.marks and event.delivery_id not in folded.marks.setdefault(column, {})
@@ -117,30 +125,34 @@ def _mark(folded: Folded, standing: Standing, event: NewEvent) -> None:
     _keep(folded, event)
     if first:
         folded.marks[column][event.delivery_id] = event.at
-        _count(folded, event, metric)
+        _count(counts, event, metric)
     if raw is not None:
-        _count(folded, event, raw)
+        _count(counts, event, raw)
 
 
 def _keep(folded: Folded, event: NewEvent) -> None:
     folded.events.append(event)
 
 
-def _count(folded: Folded, event: NewEvent, metric: str, n: int = 1) -> None:
+def _count(counts: _Counts, event: NewEvent, metric: str, n: int = 1) -> None:
     if event.campaign_id is None:
         return
-    for dimension, member in _members(event, new=n > 0):
-        folded.tallies[TallyKey(event.workspace_id, event.campaign_id, dimension, member, metric)] += n
+    # Most events of a run differ in nothing that is counted; what they count for is worked out once for all of them.
+    reason = event.detail.get("reason") if event.detail and n > 0 else None
+    facts = (event.workspace_id, event.campaign_id, metric, event.provider, event.variant_id,
+             int(event.at.timestamp()) // 60 if n > 0 else None, event.link_index if n > 0 else None, reason)
+    counts[facts] = counts.get(facts, 0) + n
 
 
-def _members(event: NewEvent, new: bool) -> Sequence[tuple[str, str]]:
-    members = [("total", ""), ("provider", event.provider), ("variant", str(event.variant_id or ""))]
-    if not new:
-        return members  # when and why it was counted once is not known any more, and stays counted there
-    members.append(("minute", minute_of(event.at)))
-    if event.link_index is not None:
-        members.append(("link", str(event.link_index)))
-    reason = (event.detail or {}).get("reason")
+def _spread(tallies: Counter[TallyKey], facts: _Facts, n: int) -> None:
+    """Add ``n`` to every counter that ``facts`` count for."""
+    workspace_id, campaign_id, metric, provider, variant_id, minute, link_index, reason = facts
+    members = [("total", ""), ("provider", provider), ("variant", str(variant_id or ""))]
+    if minute is not None:  # else taken back: when and why it was counted once is not known any more, and stays
+        members.append(("minute", minute_of(datetime.fromtimestamp(minute * 60, UTC))))
+    if link_index is not None:
+        members.append(("link", str(link_index)))
     if reason:
         members.append(("reason", str(reason)))
-    return members
+    for dimension, member in members:
+        tallies[TallyKey(workspace_id, campaign_id, dimension, member, metric)] += n

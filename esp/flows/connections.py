@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,8 @@ import structlog
 
 from esp.deliver.route import SmartHost, route
 from esp.deliver.service import Sending, find_targets
-from esp.model.attempt import Attempt, Phase
+from esp.model.attempt import Attempt, Failure, Phase
+from esp.model.content import OutgoingMessage
 from esp.ports.clock import Clock
 from esp.ports.network import ConnectError, Resolver, Session, Target, Transport
 
@@ -81,6 +83,10 @@ class Connections:
         assert failed is not None
         return failed
 
+    def same_way(self, domain: str, other: str) -> bool:
+        """Whether mail for both domains goes through the same session."""
+        return self._smart_host is not None or domain == other
+
     async def give_back(self, connected: Connected, most_messages: int) -> None:
         """Keep the session for the next message, or close it where it is worn out."""
         session = connected.session
@@ -127,3 +133,60 @@ class Connections:
         found = await find_targets(route(domain, self._smart_host), self._resolver, self._sending)
         self._targets[key] = (now + (_FAILURE_KEPT if isinstance(found, Attempt) else _TARGETS_KEPT), found)
         return found
+
+
+class Berth:
+    """The session of one who keeps a place at a provider: opened once, used for message after message."""
+
+    def __init__(self, connections: Connections, most_messages: int) -> None:
+        self._connections, self._most_messages = connections, most_messages
+        self._connected: Connected | None = None
+        self._used = self._announced = False
+
+    async def board(self, domain: str, fresh: bool = False) -> Attempt | None:
+        """Get a session; the attempt that failed to get one, or None."""
+        found = await self._connections.open(domain, fresh)
+        if isinstance(found, Attempt):
+            return found
+        self._connected, self._used, self._announced = found, found.reused, False
+        return None
+
+    @property
+    def afloat(self) -> bool:
+        """The session is good for another message."""
+        return self._connected is not None and self._connected.session.usable
+
+    def takes(self, domain: str, following: str) -> bool:
+        """Whether a message to ``following`` may go behind one to ``domain`` that is sent now."""
+        connected = self._connected
+        return (
+            connected is not None and connected.session.usable and connected.session.sent + 1 < self._most_messages
+            and self._connections.same_way(domain, following)
+        )
+
+    async def send(
+        self, domain: str, message: OutgoingMessage, before_dot: Callable[[], None], following: OutgoingMessage | None
+    ) -> Attempt:
+        """One try; a session that was good before and was closed meanwhile costs no attempt."""
+        assert self._connected is not None
+        session = self._connected.session
+        attempt = await session.send(message, before_dot, following)
+        if self._used and attempt.failure is Failure.CLOSED and not attempt.dot_sent:
+            await self.leave()
+            failed = await self.board(domain, fresh=True)
+            if failed is not None:
+                return failed
+            session = self._connected.session
+            attempt = await session.send(message, before_dot, following)
+        self._used, self._announced = True, following is not None and session.chains
+        return attempt
+
+    async def leave(self) -> None:
+        """Give the session back, or close it where somebody's envelope was said in it."""
+        connected, self._connected = self._connected, None
+        if connected is None:
+            return
+        if self._announced:
+            await connected.session.close()
+        else:
+            await self._connections.give_back(connected, self._most_messages)

@@ -8,18 +8,21 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
 from esp.errors import LeaseLostError, MerpatiError
+from esp.flows.connections import Berth
 from esp.flows.engine import Engine, PreparedPlan
 from esp.flows.outcomes import outcome_of, refused_outcome, unrenderable_outcome
 from esp.flows.pacing import Gate
-from esp.flows.recording import RECORD_AT, Recorder
+from esp.flows.recording import Recorder
 from esp.flows.refusals import Refusals
 from esp.flows.turns import Turns
-from esp.model.attempt import Attempt, Failure
+from esp.model.attempt import Attempt
+from esp.model.content import OutgoingMessage
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Postponed
 from esp.verdict.judge import judge_attempt
 
@@ -67,55 +70,76 @@ class BatchRun:
                     self.recorder.postpone(Postponed(row, due_at))
                 continue
             try:
-                reason = await self._refusals.reason(row)
-            except BaseException:
+                await self._stay(row, queue, gate, prepared)
+            finally:
                 gate.abandon()  # or every time the database is away would cost the provider some of its places
-                raise
-            if reason:
-                gate.abandon()
-                self.recorder.add(refused_outcome(row, reason, self._clock.now()))
-            else:
-                await self._send(row, gate, prepared)
-            await self.recorder.write(at_least=RECORD_AT)
+            if self.recorder.full:
+                await self.recorder.write()
 
-    async def _send(self, row: OutboxRow, gate: Gate, prepared: PreparedPlan) -> None:
+    async def _stay(self, row: OutboxRow, queue: deque[OutboxRow], gate: Gate, prepared: PreparedPlan) -> None:
+        """Send ``row`` from a place at its provider, and from the same place those behind it that may follow."""
+        since, announced = self._clock.monotonic(), False
+        berth = Berth(self._engine.connections, gate.shape.messages_per_connection)
         try:
-            attempt = await self._engine.stopwatch.timed("send", self._attempt(row, gate, prepared), sampled=True)
+            if (failed := await berth.board(row.domain)) is not None:
+                if not await self._refused(row):
+                    self._ended(row, failed, gate)
+                return
+            message = await self._message(row, prepared)
+            while True:
+                if announced and (self._turns.halted or (self._refusals.aged and await self._refused(row))):
+                    return  # its envelope was said, and nothing more of it will be
+                upcoming = following = None
+                room = queue and not self.recorder.full and berth.takes(row.domain, queue[0].domain)
+                if room and self._turns.go_on(queue[0], gate, prepared.plan, since):
+                    upcoming = queue.popleft()
+                    following = await self._message(upcoming, prepared)
+                if message is not None:
+                    mark = partial(self.recorder.before_dot, row)
+                    attempt = await self._engine.stopwatch.timed(
+                        "send", berth.send(row.domain, message, mark, following), sampled=True
+                    )
+                    self._ended(row, attempt, gate)
+                announced = message is not None and following is not None
+                if upcoming is None:
+                    return
+                if not berth.afloat:
+                    queue.appendleft(upcoming)
+                    return
+                row, message = upcoming, following
         except LeaseLostError:
-            gate.abandon()
-            return self.halt()
+            self.halt()
+        finally:
+            await berth.leave()
+
+    async def _refused(self, row: OutboxRow) -> bool:
+        """Whether nothing may be sent to this person any more; then that is what becomes of the delivery."""
+        reason = await self._refusals.reason(row)
+        if reason:
+            self.recorder.add(refused_outcome(row, reason, self._clock.now()))
+        return bool(reason)
+
+    async def _message(self, row: OutboxRow, prepared: PreparedPlan) -> OutgoingMessage | None:
+        """The signed message, or None for a person who must not get it or whose message cannot be made."""
+        if await self._refused(row):
+            return None
+        try:
+            # As late as possible: what waits for its turn is a row, and not 20 KB of signed text.
+            return self._engine.render(prepared, row, self._clock.now())
         except (MerpatiError, ValueError) as problem:
-            gate.abandon()
             log.error("message not made", delivery=row.delivery_id, campaign=self.batch.campaign_id, exc_info=problem)
-            return self.recorder.add(unrenderable_outcome(row, problem, self._clock.now()))
-        except BaseException:
-            gate.abandon()
-            raise
-        verdict = judge_attempt(attempt, smart_host=bool(self._app.settings.delivery.smart_host))
-        gate.leave(verdict)
-        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+            self.recorder.add(unrenderable_outcome(row, problem, self._clock.now()))
+            return None
+
+    def _ended(self, row: OutboxRow, attempt: Attempt, gate: Gate) -> None:
+        """The attempt becomes a verdict, from which the gate learns, and an outcome."""
         settings = self._app.settings.delivery
+        verdict = judge_attempt(attempt, smart_host=bool(settings.smart_host))
+        gate.learn(verdict)
+        jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
         self.recorder.add(
             outcome_of(row, attempt, verdict, self._clock.now(), settings, jitter, gate.shape.first_retry)
         )
-
-    async def _attempt(self, row: OutboxRow, gate: Gate, prepared: PreparedPlan) -> Attempt:
-        """One try, on a kept session where there is one; a kept one that was closed meanwhile costs no attempt."""
-        for fresh in (False, True):
-            connected = await self._engine.connections.open(row.domain, fresh)
-            if isinstance(connected, Attempt):
-                return connected
-            try:
-                # As late as possible: what waits for its turn is a row, and not 20 KB of signed text.
-                message = self._engine.render(prepared, row, self._clock.now())
-                attempt = await connected.session.send(message, lambda: self.recorder.before_dot(row))
-            except BaseException:
-                await connected.session.close()
-                raise
-            await self._engine.connections.give_back(connected, gate.shape.messages_per_connection)
-            if not (connected.reused and attempt.failure is Failure.CLOSED and not attempt.dot_sent):
-                break
-        return attempt
 
 
 def _by_provider(rows: Sequence[OutboxRow]) -> dict[str, deque[OutboxRow]]:

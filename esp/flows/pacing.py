@@ -11,6 +11,7 @@ from esp.ports.coordination import Coordination
 from esp.throttle.pace import Admit, Pace
 from esp.throttle.shaping import Shape
 
+SLICE: Final = 0.25  # seconds for which a place is kept while others wait for it
 BLOCK: Final = 50  # tokens taken at once: a call of Redis for every message would cost a fifth of an RSA signature
 
 
@@ -35,10 +36,10 @@ class Gate:
         """Somebody is in, or waits for a place."""
         return self.in_flight > 0 or bool(self._waiting)
 
-    async def enter(self, patience: float) -> bool:
+    async def enter(self, patience: float, first: bool = False) -> bool:
         """Wait for a place; False, without one, where the provider is left alone for longer than ``patience`` seconds.
 
-        Every ``enter`` that is True is followed by one ``leave`` or ``abandon``.
+        ``first``: before all others. Every ``enter`` that is True is followed by one ``leave`` or ``abandon``.
         """
         while self.closed_for <= patience:
             decision = self.pace.admit(self.in_flight, self._monotonic())
@@ -48,7 +49,7 @@ class Gate:
             # A future and one timer: nearly every message waits here, and asyncio.timeout costs thrice as much.
             loop = asyncio.get_running_loop()
             turn = loop.create_future()
-            self._waiting.append(turn)
+            (self._waiting.appendleft if first else self._waiting.append)(turn)
             timer = loop.call_later(decision.seconds, _time_is_up, turn)
             called = False
             try:
@@ -59,15 +60,33 @@ class Gate:
                     self._waiting.remove(turn)
         return False
 
+    def learn(self, verdict: Verdict) -> None:
+        """A message has ended: learn from how. Its place is kept, for the next message or until ``abandon``."""
+        self.pace.settle(verdict, self._monotonic())
+        if self._waiting and not self.closed_for:
+            self._call(self.pace.connections - self.in_flight)
+
+    def stay(self, since: float) -> bool:
+        """Whether whoever is in since ``since`` (monotonic) may send one more message from the same place, now.
+
+        While others wait a place is kept for a moment only: connections are worth keeping, but campaigns take turns.
+        """
+        now = self._monotonic()
+        if self._waiting and now - since > SLICE:
+            return False
+        return isinstance(self.pace.admit(self.in_flight - 1, now), Admit)
+
     def leave(self, verdict: Verdict) -> None:
-        """A message has ended: learn from how, and let the next ones in."""
+        """A message has ended, and with it the stay: learn from how, and let the next ones in."""
         self.pace.settle(verdict, self._monotonic())
         self.abandon()
 
     def abandon(self) -> None:
         """Leave without having tried anything."""
         self.in_flight -= 1
-        room = len(self._waiting) if self.closed_for else max(1, self.pace.connections - self.in_flight)
+        self._call(len(self._waiting) if self.closed_for else max(1, self.pace.connections - self.in_flight))
+
+    def _call(self, room: int) -> None:
         while self._waiting and room > 0:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -95,6 +114,13 @@ class Meter:
     def busy(self) -> bool:
         """Tokens are held, or waited for."""
         return self._tokens > 0 or self._turn.locked()
+
+    def token_now(self) -> bool:
+        """Use one token, if one is here."""
+        if self._tokens == 0:
+            return False
+        self._tokens -= 1
+        return True
 
     async def token(self) -> None:
         """Use one token, waiting for it as long as it takes."""

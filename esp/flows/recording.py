@@ -13,7 +13,7 @@ from esp.flows.engine import Engine
 from esp.flows.outcomes import doubtful_outcome
 from esp.ports.outbox import ClaimedBatch, OutboxRow, Outcome, Postponed
 
-RECORD_EVERY: Final = 0.2  # seconds
+RECORD_EVERY: Final = 0.5  # seconds
 RECORD_AT: Final = 500  # outcomes
 
 log = structlog.get_logger()
@@ -49,9 +49,14 @@ class Recorder:
         """A delivery that is to be tried later, without having been tried now."""
         self._postponed.append(postponed)
 
-    async def write(self, at_least: int = 1, finished: bool = False, ready_in: float = 0.0) -> None:
+    @property
+    def full(self) -> bool:
+        """So much is known that nobody should send more before it is written."""
+        return len(self._outcomes) >= RECORD_AT
+
+    async def write(self, finished: bool = False, ready_in: float = 0.0) -> None:
         """Write what is known in one transaction; where the batch is not ours any more nothing is written."""
-        if len(self._outcomes) + len(self._postponed) < at_least and not finished:
+        if not (self._outcomes or self._postponed or finished):
             return
         async with self._writing:
             outcomes, self._outcomes = self._outcomes, []

@@ -32,9 +32,14 @@ class Refusals:
         self._erased = frozenset(row.delivery_id for row in rows if row.email_key in gone)
         return rows
 
+    @property
+    def aged(self) -> bool:
+        """What was looked up is too old to send by."""
+        return self._clock.monotonic() - self._checked > _CHECK_EVERY
+
     async def reason(self, row: OutboxRow) -> str:
         """Why this person must not get it, as it is now; '' where they may."""
-        if self._clock.monotonic() - self._checked > _CHECK_EVERY:
+        if self.aged:
             self._checked = self._clock.monotonic()
             self._refused = await self._app.store.outbox.refused(self._batch, self._clock.now())
         found = self._refused.get(row.delivery_id, "")

@@ -34,7 +34,7 @@ class Turns:
             if gate.closed_for <= PATIENCE:
                 for meter in self._engine.meters(plan, row.provider):
                     await meter.token()
-            entered = await gate.enter(PATIENCE)
+            entered = await gate.enter(PATIENCE, first=bool(row.raw))  # single messages: somebody waits for them
         except asyncio.CancelledError:
             if not self.halted or task.uncancel():
                 raise
@@ -44,3 +44,9 @@ class Turns:
         if entered and self.halted:
             gate.abandon()
         return entered and not self.halted
+
+    def go_on(self, row: OutboxRow, gate: Gate, plan: SendingPlan, since: float) -> bool:
+        """``take`` for whoever has had a place since ``since`` (monotonic): the same place again, without waiting."""
+        if self.halted or not gate.stay(since):
+            return False
+        return all(meter.token_now() for meter in self._engine.meters(plan, row.provider))

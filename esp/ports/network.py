@@ -110,8 +110,20 @@ class Session(Protocol):
         """Messages tried on this connection so far."""
         ...
 
-    async def send(self, message: OutgoingMessage, before_dot: Callable[[], None] | None = None) -> Attempt:
+    @property
+    def chains(self) -> bool:
+        """The server reads ahead (RFC 2920): the next envelope may follow right behind a message's dot."""
+        ...
+
+    async def send(
+        self, message: OutgoingMessage, before_dot: Callable[[], None] | None = None,
+        following: OutgoingMessage | None = None,
+    ) -> Attempt:
         """Hand ``message`` over and say how it ended; mail outcomes and lost connections are values, not exceptions.
+
+        ``following`` is what the next ``send`` here will be for: where the server ``chains``, its envelope is said in
+        the same write as the end of ``message``. Whoever thinks better of it closes the session; nothing of
+        ``following`` itself is sent before its own ``send``.
 
         ``before_dot`` is called right before the end of the message is written, so that the caller can note that the
         ambiguous window opens; what it raises (a lost lease) is raised here, and the message is not sent. Raises

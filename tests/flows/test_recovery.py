@@ -30,7 +30,7 @@ async def die_in_the_middle(app: App) -> tuple[FileJournal, ClaimedBatch]:
     journal.dot(batch, rows[0].delivery_id)
     journal.answered(batch, Outcome(rows[0], EventType.DELIVERED, app.clock.now(), code=250))
     journal.dot(batch, rows[1].delivery_id)
-    os.close(journal._file)
+    journal._map.close()
     os.close(journal._lock)
     return journal, batch
 

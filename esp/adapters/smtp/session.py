@@ -46,7 +46,7 @@ def parse_offer(lines: list[bytes]) -> Offer:
 class SmtpSession:
     """A greeted connection. One message at a time; the next may follow while ``usable``."""
 
-    __slots__ = ("_connection", "_offer", "_over", "_reset", "_target", "_timeouts", "sent", "tls")
+    __slots__ = ("_announced", "_connection", "_offer", "_over", "_reset", "_target", "_timeouts", "sent", "tls")
 
     def __init__(self, connection: Connection, target: Target, offer: Offer, timeouts: Timeouts, tls: str) -> None:
         self._connection = connection
@@ -55,6 +55,7 @@ class SmtpSession:
         self._timeouts = timeouts
         self._over = False
         self._reset = False
+        self._announced: OutgoingMessage | None = None  # its envelope was said behind the last dot
         self.tls = tls
         self.sent = 0
 
@@ -63,18 +64,35 @@ class SmtpSession:
         """Whether another message may be sent here."""
         return not self._over and self._connection.failure is None
 
-    async def send(self, message: OutgoingMessage, before_dot: Callable[[], None] | None = None) -> Attempt:
+    @property
+    def chains(self) -> bool:
+        """See ``esp.ports.network.Session.chains``."""
+        return self._offer.pipelining
+
+    async def send(
+        self, message: OutgoingMessage, before_dot: Callable[[], None] | None = None,
+        following: OutgoingMessage | None = None,
+    ) -> Attempt:
         """Hand ``message`` over; see ``esp.ports.network.Session.send``."""
         data = message.data if message.checked else on_the_wire(message.data)
-        envelope = self._envelope(message, data)
-        self.sent += 1
-        if isinstance(envelope, Failure):
-            return self._failed(Phase.MAIL, envelope)
+        announced, self._announced = self._announced, None
+        envelope = None
+        if announced is None:
+            found = self._envelope(message, data)
+            self.sent += 1
+            if isinstance(found, Failure):
+                return self._failed(Phase.MAIL, found)
+            envelope = found
         try:
-            refused = await (self._ask_at_once(envelope) if self._offer.pipelining else self._ask_in_turn(envelope))
+            if announced is not None and announced is not message:
+                raise ValueError("another message was announced to this server")
+            if envelope is None or self._offer.pipelining:
+                refused = await self._ask_at_once(envelope)
+            else:
+                refused = await self._ask_in_turn(envelope)
             if refused is not None:
                 return refused
-            return await self._hand_over(data, before_dot)
+            return await self._hand_over(data, before_dot, following)
         except BaseException:
             # Cancelled or told not to: nobody knows where the conversation stands, so it must not go on. The message
             # is incomplete without its dot, and an incomplete message is none (RFC 5321 section 4.1.1.4).
@@ -84,6 +102,10 @@ class SmtpSession:
 
     async def close(self) -> None:
         """QUIT, and whatever is answered (5xx, nothing, nonsense) changes nothing."""
+        if self._announced is not None:
+            # A server that waits for a message would take QUIT for its text.
+            self._over = True
+            self._connection.abort()
         if self.usable:
             self._connection.ask(b"QUIT\r\n")
             await self._connection.answers(1, self._timeouts.quit)
@@ -109,11 +131,15 @@ class SmtpSession:
             words.append(b" BODY=8BITMIME")
         return b"".join((*words, b"\r\n")), b"RCPT TO:" + recipient + b"\r\n", b"DATA\r\n"
 
-    async def _ask_at_once(self, envelope: tuple[bytes, bytes, bytes]) -> Attempt | None:
-        """All three commands in one write, with the RSET that a refusal before left to be said."""
+    async def _ask_at_once(self, envelope: tuple[bytes, bytes, bytes] | None) -> Attempt | None:
+        """All three commands in one write, with the RSET that a refusal before left to be said; None where they were
+        said behind the last dot."""
         connection, reset = self._connection, self._reset
-        connection.ask((b"RSET\r\n" if reset else b"") + b"".join(envelope), 3 + reset)
+        if envelope is not None:
+            connection.ask((b"RSET\r\n" if reset else b"") + b"".join(envelope), 3 + reset)
         answers = await connection.answers(3 + reset, self._timeouts.rcpt)
+        if len(answers) == 3 and not reset and answers[0][0] == answers[1][0] == 250 and answers[2][0] == 354:
+            return None
         if reset and answers:
             answer = answers.pop(0)
             self._reset = False
@@ -127,6 +153,17 @@ class SmtpSession:
         if len(answers) < 3:
             return self._failed(_STEPS[len(answers)])
         return None
+
+    def _next_envelope(self, following: OutgoingMessage | None) -> tuple[bytes, bytes, bytes] | None:
+        """What to say behind the dot (RFC 2920 section 3.1: a new group of commands); None where nothing is to follow,
+        or what is wrong with it is for its own turn to say."""
+        if following is None or not self._offer.pipelining:
+            return None
+        try:
+            envelope = self._envelope(following, following.data if following.checked else on_the_wire(following.data))
+        except ValueError:
+            return None
+        return None if isinstance(envelope, Failure) else envelope
 
     async def _ask_in_turn(self, envelope: tuple[bytes, bytes, bytes]) -> Attempt | None:
         """One command after the other, for servers that cannot read ahead."""
@@ -162,21 +199,27 @@ class SmtpSession:
         self._reset = True
         return self._answered(phase, answer)
 
-    async def _hand_over(self, data: bytes, before_dot: Callable[[], None] | None) -> Attempt:
-        """The message, the dot, and the one answer that counts."""
+    async def _hand_over(
+        self, data: bytes, before_dot: Callable[[], None] | None, following: OutgoingMessage | None
+    ) -> Attempt:
+        """The message, the dot, what may follow at once, and the one answer that counts."""
         connection = self._connection
-        tail = b".\r\n"
         if len(data) > _JOINED:
             await connection.pour(data)
-        else:
-            tail = data + tail
+            data = b""
         if connection.spoke_early:
             connection.fail(Failure.PROTOCOL, "the server answered before the message was sent")
         if connection.failure is not None:
             return self._failed(Phase.DATA)
+        envelope = self._next_envelope(following)
         if before_dot is not None:
             before_dot()
-        connection.ask(tail)
+        if envelope is not None:
+            self._announced = following
+            self.sent += 1
+            connection.ask(b"".join((data, b".\r\n", *envelope)), 4)
+        else:
+            connection.ask(data + b".\r\n")
         answers = await connection.answers(1, self._timeouts.dot)
         if not answers:
             return self._failed(Phase.DOT, dot_sent=True)

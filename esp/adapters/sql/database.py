@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -13,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from esp.adapters.sql.inline import BEGIN_WRITING, InlineConnection
 from esp.errors import DependencyError, SettingsError
 
 # Pages that SQLite keeps for itself, KiB a connection. Small on purpose: the system's cache holds the file's pages once
@@ -47,6 +49,10 @@ def _normalise(url: str) -> str:
     return url
 
 
+async def _inline(path: str) -> InlineConnection:
+    return InlineConnection(path)
+
+
 class Database:
     """Connections to SQLite or PostgreSQL.
 
@@ -54,7 +60,7 @@ class Database:
     within one), so that nobody ever meets SQLITE_BUSY half way; readers never wait (WAL).
 
     ``sending``: this is for a sending process, of which a machine has several. On SQLite it gets few connections, for
-    each is a thread with a page cache, a parsed schema and prepared statements of its own, and reads there are short.
+    each has a page cache, a parsed schema and prepared statements of its own, and they run in the loop's own thread.
     """
 
     def __init__(self, url: str, pool_size: int = 10, *, sending: bool = False) -> None:
@@ -71,6 +77,8 @@ class Database:
             if parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             readers = min(pool_size, _SENDING_READERS) if sending else pool_size
+            if sending and parsed.database:
+                options["async_creator"] = partial(_inline, parsed.database)
             self._reader = self._sqlite_engine(options, readers, _READER_CACHE, writes=False)
             writer_cache = _SENDING_WRITER_CACHE if sending else _WRITER_CACHE
             self._writer = self._sqlite_engine(options, 1, writer_cache, writes=True)
@@ -107,7 +115,7 @@ class Database:
 
         @event.listens_for(engine.sync_engine, "begin")
         def _begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            connection.exec_driver_sql(BEGIN_WRITING if writes else "BEGIN")
 
         return engine
 

@@ -18,6 +18,9 @@ from esp.ports.ledger import NewSuppression
 
 # SQLite before 3.32 takes 999 values a statement.
 _CHUNK: Final = 500
+_WITHOUT_ZONE: Final = len("2026-11-22 03:04:05.678901")
+_STATES: Final = {state.value: state for state in DeliveryState}
+_NO_MARKS: Final = frozenset[str]()
 _Item = TypeVar("_Item")
 _EVENT_COLUMNS: Final = (
     "workspace_id", "type", "at", "campaign_id", "delivery_id", "contact_id", "variant_id", "link_index", "provider",
@@ -56,7 +59,9 @@ def chunked(items: Sequence[_Item]) -> Iterable[Sequence[_Item]]:
 
 def sqlite_instant(at: datetime | None) -> str | None:
     """A moment as SQLAlchemy keeps it on SQLite, for statements that go past it."""
-    return None if at is None else at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    if at is None:
+        return None
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
 
 class SqlLedger:
@@ -103,8 +108,11 @@ async def _standings(
             select(*columns).where(among(connection, table.id, some)).order_by(table.id).with_for_update()
         )
         for row in rows:
-            marked = frozenset(column for column, is_set in zip(wanted, row[7:], strict=True) if is_set)
-            standings[row[0]] = Standing(row[1], row[2], row[3], row[4], row[5], DeliveryState(row[6]), marked)
+            delivery_id, workspace_id, campaign_id, contact_id, variant_id, provider, state, *marked = row
+            standings[delivery_id] = Standing(
+                workspace_id, campaign_id, contact_id, variant_id, provider, _STATES[state],
+                frozenset(column for column, is_set in zip(wanted, marked, strict=True) if is_set) or _NO_MARKS,
+            )
     return standings
 
 
@@ -113,7 +121,7 @@ async def _write_moves(connection: AsyncConnection, dialect: str, folded: Folded
     for delivery_id, event in folded.moves.items():
         detail = event.detail or {}
         ended = event.type is not EventType.DEFERRED
-        assert not ended or DeliveryState(event.type.value) not in OPEN_STATES
+        assert not ended or _STATES[event.type.value] not in OPEN_STATES
         rows.append((event.type.value, str(detail.get("reason", "")), int(detail.get("code", 0)),
                      str(detail.get("reply", "")), event.at if ended else None, int(detail.get("attempt", 0)),
                      bool(detail.get("maybe_duplicate", False)), ended, delivery_id))
