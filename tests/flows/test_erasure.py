@@ -44,6 +44,8 @@ TRACES = (b"zulaikha", b"verlorensen")
 FORMER = "z.Verlorensen@Alt.example"  # the address of a contact that was merged into this one
 #: Texts that are the team's own, codes, or keyed hashes. Whoever adds a column decides: swept, or listed here.
 OURS = {
+    "api_answers": "digest owner", "templates": "public_id name subject text html",
+    "webhook_endpoints": "public_id url secret types paused_reason",
     "batches": "provider stream state owner", "bulk_actions": "public_id actor action state",
     "campaigns": "public_id state from_name from_address reply_to include_lists exclude_lists throttle "
                  "include_segments exclude_segments stream digest",
@@ -154,6 +156,13 @@ async def leave_traces(app: App, sending: Sending, database: Database) -> Contac
                       contact_id=contact.id if email == ADDRESS else None, fields={"friend": ADDRESS},
                       source=f"https://x.example/?{KEY}", reason=f"as {KEY}",
                       created_at=now, expires_at=now)
+        for key, body in ((f"order-{KEY}", b"{}"), ("order-2", f'{{"to":"{ADDRESS}"}}'.encode()), ("order-3", b"{}")):
+            await connection.execute(insert(schema.api_answers).values(
+                **ours, key=key, digest="d", owner="o", body=body, lease_until=now, keep_until=now))
+        hook = await add(schema.webhook_endpoints, **ours, public_id="w1", url="https://x.example/", secret="s",
+                         next_at=now, created_at=now)
+        await add(schema.webhook_tries, **ours, endpoint_id=hook, event_id=1, at=now, milliseconds=1, status=500,
+                  answer=f"nobody called {ADDRESS}")
         raw = f"To: {ADDRESS}\r\n\r\nDear {NAME}".encode()
         await add(schema.inbound_messages, received_at=now, mail_from="", rcpt_to="b-x@b.toko.example", raw=raw)
         await add(schema.inbound_messages, received_at=now, mail_from=KEY, rcpt_to="postmaster@b.toko.example",

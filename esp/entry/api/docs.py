@@ -109,7 +109,7 @@ def _rows(schema: Mapping[str, Any], schemas: Mapping[str, Any], prefix: str, de
     """A row for each field, those of objects within beneath them."""
     schema = _resolved(schema, schemas)
     if schema.get("type") == "array":
-        yield from _rows(schema.get("items", {}), schemas, f"{prefix}[].".lstrip("."), depth)
+        yield from _rows(schema.get("items", {}), schemas, f"{prefix.rstrip('.')}[]." if prefix else "", depth)
         return
     for one in _choices(schema, schemas):
         yield from _rows(one, schemas, prefix, depth)
