@@ -35,6 +35,6 @@ ALL: Final[tuple[Routes, ...]] = (
     login.routes, setup.routes, home.routes, guide.routes, *campaigns.ALL, *reports.ALL,
     *contacts.ALL, fields.routes, hygiene.routes, suppressions.routes, lists.routes, archives.routes,
     list_signup.routes, *segments.ALL, imports.routes, exports.routes,
-    transfers.routes, public_pages.routes, domains.routes, mailboxes.routes, credentials.routes, topics.routes, team.routes,
-    workspace.routes, account.routes,
+    transfers.routes, public_pages.routes, domains.routes, mailboxes.routes, credentials.routes, topics.routes,
+    team.routes, workspace.routes, account.routes,
 )

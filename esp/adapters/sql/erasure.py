@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, case, delete, func, null, or_, select, update
+from sqlalchemy import Table, bindparam, case, delete, exists, func, null, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,7 @@ from esp.adapters.sql.schema import (
     erased_addresses,
     events,
     lists,
+    message_bodies,
     messages,
     signups,
     subscriptions,
@@ -186,7 +187,8 @@ async def _empty(connection: AsyncConnection, workspace_id: int, ids: Sequence[i
         wheres.append(e.delivery_id.in_(some))
         await connection.execute(
             update(deliveries).where(d.id.in_(some), d.workspace_id == workspace_id).values(
-                address="", domain="", reply="", contact_id=case((d.contact_id < 0, d.contact_id), else_=-d.id),
+                address="", domain="", reply="", recipient_key=null(),
+                contact_id=case((d.contact_id < 0, d.contact_id), else_=-d.id),
                 provider=case((d.provider == d.domain, ""), else_=d.provider),  # a domain of their own names them
             )
         )
@@ -214,8 +216,19 @@ async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequen
     deleted, m = 0, messages.c
     for start in range(0, len(mails), _CHUNK):
         deleted += (await connection.execute(delete(messages).where(
+        # What an app wrote to several names each of them; its octets go unless somebody else still waits for them.
+        theirs = select(d.message_id).where(d.id.in_(mails[start:start + _CHUNK]), d.message_id.is_not(None))
+        waited_for = exists().where(
+            others.c.message_id == message_bodies.c.message_id, others.c.state.in_([it.value for it in OPEN_STATES]),
+            others.c.id.not_in(mails[start:start + _CHUNK]))
+        await connection.execute(delete(message_bodies).where(
+            message_bodies.c.workspace_id == workspace_id, message_bodies.c.message_id.in_(theirs), ~waited_for))
             m.workspace_id == workspace_id, m.delivery_id.in_(mails[start:start + _CHUNK])))).rowcount
     return deleted
+        # The message's number may be given once more (SQLite), and is then not theirs.
+        await connection.execute(update(deliveries).where(
+            d.id.in_(mails[start:start + _CHUNK]), d.workspace_id == workspace_id, d.message_id.is_not(None),
+            ~exists().where(m.id == d.message_id)).values(message_id=null()))
 
 
 async def _uncount(connection: AsyncConnection, workspace_id: int, ids: Sequence[int]) -> None:
