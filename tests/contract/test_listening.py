@@ -3,14 +3,17 @@
 import asyncio
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.engagement import SqlEngagement
 from esp.adapters.sql.listening import mark_stale
 from esp.adapters.sql.listening_store import SqlListening
+from esp.adapters.sql.people_merge import merge_contacts
 from esp.adapters.sql.schema import (
     contact_engagement,
     contact_preferences,
@@ -19,8 +22,12 @@ from esp.adapters.sql.schema import (
     events,
     lists,
 )
+from esp.model.delivery import EventType
 from esp.model.listening import HALF_LIFE, Level
+from esp.ports.engagement import Hit, JudgedHit
 from esp.ports.listening import Counts, Odds
+from esp.ports.people import Merge
+from tests.edge_world import SENT, make_world
 from tests.listening_world import BEGAN, NOW, Event, happen, people
 
 
@@ -76,22 +83,22 @@ def any_events(dice: random.Random, contacts_: int, mails: int) -> list[Event]:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_any_portions_count_what_counting_anew_does(database: Database, seed: int) -> None:
     dice = random.Random(seed)
-    await people(database, 12, 8, untracked=[3])
+    await people(database, 8, 6, untracked=[3])
     store = SqlListening(database)
-    told = any_events(dice, 12, 8)
+    told = any_events(dice, 8, 6)
     done = 0
     while done < len(told):
-        some = dice.randrange(1, 60)
+        some = dice.randrange(8, 60)
         await happen(database, told[done:done + some], done)
         done += some
-        await fold_all(store, dice.choice([1, 7, 1000]))
+        await fold_all(store, dice.choice([5, 17, 1000]))
     folded = await rows(database)
-    assert sum(row["responses"] for row in folded.values()) > 20
+    assert sum(row["responses"] for row in folded.values()) > 8
     last, count = 1, 0
     while last:
         last, some = await store.rebuild(1, last if count else 0, 5)
         count += some
-    assert count == 12
+    assert count == 8
     anew = await rows(database)
     assert anew == folded
 
@@ -268,3 +275,35 @@ async def test_levels_follow_their_table(database: Database) -> None:
     assert await store.count_levels(1, day) == {Level.ACTIVE: 1, Level.NEW: 1}
     assert await store.count_levels(1, day) == {Level.ACTIVE: 1, Level.NEW: 1}
     assert await store.days(1, day - timedelta(days=1)) == {day: {Level.ACTIVE: 1, Level.NEW: 1}}
+
+
+async def test_of_two_contacts_made_one_both_pasts_count(database: Database) -> None:
+    await people(database, 2, 3)
+    await happen(database, [(1, "delivered", 1, ""), (1, "opened", 1, "human"), (2, "delivered", 2, "")])
+    store = SqlListening(database)
+    await fold_all(store)
+    async with database.write() as connection:
+        await merge_contacts(connection, database.dialect, 1, Merge(2, 1, {}, {}), "sri@a.example", NOW)
+    assert await fold_all(store) == [2]
+    assert await store.histories(1) == {Counts(2, 1, 1): 1}
+
+
+async def test_hits_judged_anew_are_counted_anew(database: Database, tmp_path: Path) -> None:
+    world = await make_world(database, tmp_path)
+    sent = world.sent
+    engagement = SqlEngagement(database)
+    hit = Hit(EventType.OPENED, SENT + timedelta(minutes=5), sent.workspace_id, sent.campaign_id, sent.deliveries[0],
+              None, "192.0.2.1", "agent")
+    await engagement.record([], [JudgedHit(hit, "scanner", "rule", 1)])
+    store = SqlListening(database)
+    await fold_all(store)
+    before = await store.listener(sent.workspace_id, sent.contacts[0])
+    assert before is not None
+    assert before.heard.responses == 0
+    stored = await engagement.stored_hits(sent.workspace_id, sent.campaign_id, 0, 10)
+    judged = [(one.event_id, JudgedHit(one.hit, "human", "rule", 2)) for one in stored]
+    assert await engagement.rejudge(sent.workspace_id, sent.campaign_id, judged)
+    await fold_all(store)
+    after = await store.listener(sent.workspace_id, sent.contacts[0])
+    assert after is not None
+    assert (after.heard.responses, after.heard.recency) == (1, 1)
