@@ -195,7 +195,9 @@ class SignupSettings(_Section):
 
 class TransferSettings(_Section):
     folder: str = Field(
-        "", description="Folder whose files may be imported, and into which scheduled exports go. Empty: none."
+        "",
+        description="Folder whose files may be imported, and into which scheduled exports go. Each workspace has one of"
+        " its own below it, workspace-1 and so on, and reaches no other. Empty: none.",
     )
     keep_files: Duration = Field(
         timedelta(days=7), description="How long uploaded and exported files are kept after their work is done."

@@ -20,11 +20,12 @@ class Preset:
 _MAILCHIMP: Final = {
     "email address": "email", "first name": "first_name", "last name": "last_name", "timezone": "time_zone",
     "cc": "country", "tags": "tags", "birthday": "birthday", "phone number": "phone_number", "address": "address",
-    "region": "region", "notes": "notes",
+    "region": "region", "notes": "notes", "optin_time": "optin_time", "optin_ip": "optin_ip",
+    "confirm_time": "confirm_time", "confirm_ip": "confirm_ip",
 }
-# What Mailchimp notes for itself: dates and addresses of its own opt-in, coordinates guessed from them, its ids.
+# What Mailchimp notes for itself: coordinates guessed from addresses, its ids, when people went.
 _MAILCHIMP_OWN: Final = frozenset((
-    "member_rating", "optin_time", "optin_ip", "confirm_time", "confirm_ip", "latitude", "longitude", "gmtoff",
+    "member_rating", "latitude", "longitude", "gmtoff",
     "dstoff", "last_changed", "leid", "euid", "unsub_time", "unsub_campaign_title", "unsub_campaign_id",
     "unsub_reason", "unsub_reason_other", "clean_time", "clean_campaign_title", "clean_campaign_id",
 ))

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
+
 from esp.app import App
 from esp.errors import InputError, LeaseLostError, MerpatiError
 from esp.ports.people_bulk import Bulk, BulkAction, NewBulk, Selection
@@ -15,6 +17,8 @@ MOST_IDS: Final = 1000
 _CHUNK: Final = 1000
 _STALE: Final = timedelta(seconds=30)
 _LONGEST_WORDING: Final = 500
+
+_log = structlog.get_logger()
 
 
 async def begin(
@@ -90,4 +94,9 @@ async def run_bulk(app: App) -> bool:
         raise
     except MerpatiError as error:
         await app.store.bulks.fail(it, str(error), app.clock.now())
+    except Exception:
+        _log.exception("bulk action stumbled", bulk_id=it.id)
+        await app.store.bulks.stumble(
+            it, "Something unexpected happened; the server's log says what. What was done until then stays and can be"
+                " undone.", app.clock.now())
     return True

@@ -7,6 +7,8 @@ from datetime import timedelta
 from functools import cache
 from typing import Final
 
+import structlog
+
 from esp.app import App
 from esp.audience.hygiene import folded, is_disposable, is_role, suggestions
 from esp.errors import InputError, LeaseLostError, MerpatiError
@@ -27,6 +29,8 @@ _PHASES: Final = ("", "domains", "people", "duplicates")
 # else everybody would be found at a dead domain, and one press would suppress them all.
 _SURELY_ALIVE: Final = ("gmail.com", "outlook.com", "yahoo.com")
 DEFAULTS: Final[Mapping[str, int]] = {"silent_months": 6, "silent_mails": 5}
+
+_log = structlog.get_logger()
 
 
 @cache
@@ -65,6 +69,10 @@ async def run_hygiene(app: App) -> bool:
         raise
     except MerpatiError as error:
         await app.store.hygiene.fail(it, str(error), app.clock.now())
+    except Exception:
+        _log.exception("hygiene report stumbled", report_id=it.id)
+        await app.store.hygiene.stumble(
+            it, "Something unexpected happened; the server's log says what.", app.clock.now())
     return True
 
 
@@ -115,7 +123,7 @@ async def _is_trusted(app: App, gate: asyncio.Semaphore) -> bool:
 
 
 async def knows_the_world(app: App) -> bool:
-    """Whether the name server, when it was asked last, knew one of the world's largest mail domains, or said nothing."""
+    """Whether the name server knew one of the largest mail domains when it was asked last, or was not asked."""
     known = await app.store.hygiene.checked(_SURELY_ALIVE)
     return not known or any(it.dead_since is None for it in known.values())
 

@@ -136,7 +136,7 @@ async def fetch(
     app: App, workspace_id: int, user_id: int | None, kind: PlaceKind, place: Mapping[str, str], secret: str = "",
 ) -> Import:
     """A file from outside as an import that waits for its mapping. Raises InputError with what is wrong."""
-    async with app.places.read(kind, place, secret) as (name, octets):
+    async with app.places.read(workspace_id, kind, place, secret) as (name, octets):
         return await store_upload(app, workspace_id, user_id, name, octets)
 
 
@@ -157,5 +157,6 @@ async def _take(app: App, it: Transfer) -> dict[str, Any]:
     file = app.settings.server.data_dir / done.path
     day = app.clock.now().strftime("%Y-%m-%d")
     place = {name: value.replace("{date}", day) for name, value in it.place.items()}
-    await app.places.write(it.kind, place, _secret(app, it), file, f"{done.what.value}-{day}.{done.format.value}")
+    name = f"{done.what.value}-{day}.{done.format.value}"
+    await app.places.write(it.workspace_id, it.kind, place, _secret(app, it), file, name)
     return {"export_id": done.id, "octets": done.octets}

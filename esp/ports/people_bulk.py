@@ -151,6 +151,10 @@ class Bulks(Protocol):
 
     async def fail(self, claimed: Bulk, error: str, now: datetime) -> None: ...
 
+    async def stumble(self, claimed: Bulk, error: str, now: datetime) -> None:
+        """Something unexpected happened: queued again, or after the third try without progress failed."""
+        ...
+
     async def addresses(
         self, workspace_id: int, selection: Selection, now: datetime, after_id: int = 0, limit: int = 1000,
     ) -> Sequence[int]:

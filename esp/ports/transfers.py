@@ -123,15 +123,18 @@ class Transfers(Protocol):
 
 
 class Places(Protocol):
-    """The world outside, from which files come and to which they go; bounded in time, size and reach."""
+    """The world outside, from which files come and to which they go; bounded in time, size and reach. A workspace's
+    folder is its own."""
 
     def read(
-        self, kind: PlaceKind, place: Mapping[str, str], secret: str,
+        self, workspace_id: int, kind: PlaceKind, place: Mapping[str, str], secret: str,
     ) -> AbstractAsyncContextManager[tuple[str, AsyncIterator[bytes]]]:
         """A file's name and its octets. Raises InputError with a sentence for the person who typed the place."""
         ...
 
-    async def write(self, kind: PlaceKind, place: Mapping[str, str], secret: str, file: Path, name: str) -> None:
+    async def write(
+        self, workspace_id: int, kind: PlaceKind, place: Mapping[str, str], secret: str, file: Path, name: str,
+    ) -> None:
         """Put the file there; ``{date}`` in the place's path or key becomes the day. Raises InputError."""
         ...
 
@@ -140,9 +143,11 @@ class NoPlaces:
     """A house without a way out."""
 
     def read(
-        self, kind: PlaceKind, place: Mapping[str, str], secret: str,
+        self, workspace_id: int, kind: PlaceKind, place: Mapping[str, str], secret: str,
     ) -> AbstractAsyncContextManager[tuple[str, AsyncIterator[bytes]]]:
         raise DependencyError("This server fetches no files.")
 
-    async def write(self, kind: PlaceKind, place: Mapping[str, str], secret: str, file: Path, name: str) -> None:
+    async def write(
+        self, workspace_id: int, kind: PlaceKind, place: Mapping[str, str], secret: str, file: Path, name: str,
+    ) -> None:
         raise DependencyError("This server sends no files.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.imports import SqlImports
@@ -162,6 +163,17 @@ async def test_the_same_file_twice_changes_nothing(world: World) -> None:
     assert found is not None
     assert found.fields == {"points": 7, "plan": "pro"}
     assert (await world.app.store.contacts.get_list(world.workspace, news.id)).subscribed == 2500
+
+
+async def test_an_import_leaves_no_row_that_points_nowhere(small_world: World, sqlite_database: Database) -> None:
+    """On SQLite its connection looks up no foreign keys."""
+    news = await small_world.add_list("News")
+    rows = "email,status,tags\na@x.example,active,vip\nb@x.example,unsubscribed,vip\nc@x.example,cleaned,\nnobody,,\n"
+    mapping = {"email": "email", "status": "status", "tags": "tags"}
+    await run(small_world, await begin(small_world, rows.encode(), news, mapping=mapping))
+    async with sqlite_database.read() as connection:
+        assert (await connection.execute(text("PRAGMA foreign_key_check"))).all() == []
+        assert (await connection.execute(text("SELECT count(*) FROM consents"))).scalar_one() == 2
 
 
 async def test_columns_that_nobody_chose_are_not_imported(small_world: World) -> None:

@@ -6,14 +6,16 @@ import signal
 import sys
 import zipfile
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import Workbook
+from sqlalchemy import select
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.schema import consents
 from esp.errors import InputError
 from esp.flows import imports as flow
 from esp.model.contact import SubscriptionState
@@ -108,6 +110,30 @@ async def test_exports_of_mailchimp_keep_their_states_and_tags(
     again = await world.app.store.contacts.get_list(world.workspace, news.id)
     assert again.subscribed == (state is SubscriptionState.SUBSCRIBED)
     assert again.unsubscribed == (state is SubscriptionState.UNSUBSCRIBED)
+
+
+async def test_when_and_where_somebody_agreed_elsewhere_is_kept_as_consents_of_that_time(
+    world: World, database: Database,
+) -> None:
+    news = await world.add_list("News")
+    rows = ("Email Address,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,CONFIRM_IP,LEID,EUID\n"
+            "a@x.example,2023-12-31 23:00:00,192.0.2.7,2024-01-01 08:30:00,2001:DB8::1,1,e\n"
+            "b@x.example,,,,,2,f\nc@x.example,soon,nowhere,,,3,g\n")
+    for again in (False, True):
+        made = await upload(world, rows.encode())
+        found = await flow.inspect_import(world.app, world.workspace, made.id)
+        done = await run(world, await flow.begin_import(world.app, world.workspace, made.id, news.id, found.mapping))
+        assert (done.created, done.rejected) == (0 if again else 2, 1)
+    (reject,) = await world.app.store.imports.rejects(world.workspace, done.id)
+    assert "'soon' is no time" in reject.reject.reason  # a refused row names all that is wrong with it
+    assert "'nowhere' is no IP address" in reject.reject.reason
+    async with database.read() as connection:
+        kept = (await connection.execute(select(consents).order_by(consents.c.id))).all()
+    a, b = await everybody(world)
+    assert [(it.contact_id, it.action, it.at, it.ip) for it in kept] == [
+        (a.id, "subscribed", datetime(2023, 12, 31, 23, tzinfo=UTC), "192.0.2.7"),
+        (a.id, "confirmed", datetime(2024, 1, 1, 8, 30, tzinfo=UTC), "2001:db8::1"),
+        (a.id, "subscribed", NOW, ""), (b.id, "subscribed", NOW, "")]
 
 
 async def test_exports_of_listmonk_keep_their_attributes_and_states(world: World) -> None:

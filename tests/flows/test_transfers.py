@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from sqlalchemy import update
 
-from esp.adapters.places import Bounds, OutsidePlaces, is_public, sign_s3
+from esp.adapters.places import Bounds, OutsidePlaces, is_public, sign_s3, workspace_folder
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.exports import SqlExports
 from esp.adapters.sql.schema import transfers
@@ -40,10 +40,14 @@ def places(folder: Path | None = None, private: bool = True, most: int = 10_000_
     return OutsidePlaces(Bounds(str(folder) if folder else "", private, most, timedelta(seconds=20)))
 
 
+def folder_of(world: World, tmp_path: Path) -> Path:
+    return tmp_path / "drop" / workspace_folder(world.workspace)
+
+
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(database, tmp_path) as world:
-        (tmp_path / "drop").mkdir()
+        folder_of(world, tmp_path).mkdir(parents=True)
         parts: Any = world.app.store
         parts.exports, parts.transfers = SqlExports(database), SqlTransfers(database)
         world.app = replace(world.app, places=places(tmp_path / "drop"), settings=world.app.settings.model_copy(
@@ -63,8 +67,10 @@ async def serving(handler: Any) -> AsyncIterator[TestServer]:
         await server.close()
 
 
-async def fetched(where: OutsidePlaces, kind: PlaceKind, place: dict[str, str], secret: str = "") -> bytes:
-    async with where.read(kind, place, secret) as (_, octets):
+async def fetched(
+    where: OutsidePlaces, kind: PlaceKind, place: dict[str, str], secret: str = "", workspace: int = 1,
+) -> bytes:
+    async with where.read(workspace, kind, place, secret) as (_, octets):
         return b"".join([piece async for piece in octets])
 
 
@@ -119,14 +125,39 @@ async def test_a_file_that_is_too_large_is_given_up_and_a_bad_answer_is_said() -
                                   "out/secret.csv", "../*.csv", "*/../../*.csv"])
 async def test_no_path_leads_out_of_the_folder(tmp_path: Path, path: str) -> None:
     root = tmp_path / "drop"
-    root.mkdir()
+    own = root / workspace_folder(1)
+    own.mkdir(parents=True)
     (tmp_path / "secret.csv").write_text("email\n")
-    (root / "link.csv").symlink_to(tmp_path / "secret.csv")
-    (root / "out").symlink_to(tmp_path)
+    (own / "link.csv").symlink_to(tmp_path / "secret.csv")
+    (own / "out").symlink_to(tmp_path)
     with pytest.raises(InputError):
         await fetched(places(root), PlaceKind.FOLDER, {"path": path})
     with pytest.raises(InputError):
         await fetched(places(None), PlaceKind.FOLDER, {"path": "x.csv"})
+
+
+@pytest.mark.parametrize("path", [
+    "{other}/people.csv", "../{other}/people.csv", "x/../../{other}/people.csv", "../{other}/*.csv", "link.csv",
+    "*.csv", "all/people.csv", "all/*.csv", "around/{other}/people.csv", "{root}/{other}/people.csv",
+    "./../{other}/people.csv",
+])
+async def test_no_workspace_reaches_another_s_folder(tmp_path: Path, path: str) -> None:
+    own, other = tmp_path / workspace_folder(1), tmp_path / workspace_folder(2)
+    own.mkdir()
+    other.mkdir()
+    (other / "people.csv").write_text("email\n")
+    (own / "link.csv").symlink_to(other / "people.csv")
+    (own / "all").symlink_to(other)
+    (own / "around").symlink_to(tmp_path)
+    place = {"path": path.format(other=other.name, root=tmp_path)}
+    with pytest.raises(InputError):
+        await fetched(places(tmp_path), PlaceKind.FOLDER, place)
+    (tmp_path / "made.csv").write_text("email\nx@x.example\n")
+    if "*" not in path and place["path"] != f"{other.name}/people.csv":  # below its own, that is a folder like any
+        with pytest.raises(InputError):
+            await places(tmp_path).write(1, PlaceKind.FOLDER, place, "", tmp_path / "made.csv", "made.csv")
+    assert (other / "people.csv").read_text() == "email\n"
+    assert await fetched(places(tmp_path), PlaceKind.FOLDER, {"path": "people.csv"}, workspace=2) == b"email\n"
 
 
 def test_the_signature_is_that_of_amazon_s_own_library() -> None:
@@ -140,7 +171,9 @@ def test_the_signature_is_that_of_amazon_s_own_library() -> None:
 
 
 async def test_a_query_only_reads(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "shop.db") as shop:
+    own = tmp_path / workspace_folder(1)
+    own.mkdir()
+    with sqlite3.connect(own / "shop.db") as shop:
         shop.execute("CREATE TABLE people (email, city)")
         shop.execute("INSERT INTO people VALUES ('a@x.example', 'Solo')")
     shop.close()
@@ -150,6 +183,8 @@ async def test_a_query_only_reads(tmp_path: Path) -> None:
     for query in ("DELETE FROM people", "DROP TABLE people", "SELECT nothing FROM nowhere", "ATTACH 'x.db' AS x"):
         with pytest.raises(InputError):
             await fetched(where, PlaceKind.SQL, {"query": query}, secret)
+    with pytest.raises(InputError):
+        await fetched(where, PlaceKind.SQL, {"query": "SELECT 1"}, "sqlite:///../workspace-1/shop.db", workspace=2)
     for other in ("sqlite:////etc/passwd", "sqlite:///../x.db", "mysql://x/y", "nonsense"):
         with pytest.raises(InputError):
             await fetched(where, PlaceKind.SQL, {"query": "SELECT 1"}, other)
@@ -187,7 +222,7 @@ async def test_an_import_runs_by_the_clock_and_its_log_says_what_came_of_it(worl
         "Shop", Direction.IMPORT, PlaceKind.FOLDER, {"path": "people-*.csv"}, {"list_id": news.id}, DAILY))
     assert it.next_at == datetime(2026, 11, 22, 3, tzinfo=UTC)
     assert not await flow.run_due(world.app)
-    (tmp_path / "drop" / "people-1.csv").write_text("email\na@x.example\nnobody\n")
+    (folder_of(world, tmp_path) / "people-1.csv").write_text("email\na@x.example\nnobody\n")
     world.clock.turn(timedelta(days=1, hours=1))
     assert await flow.run_due(world.app)
     assert not await flow.run_due(world.app)
@@ -197,7 +232,7 @@ async def test_an_import_runs_by_the_clock_and_its_log_says_what_came_of_it(worl
     assert one.import_id is not None
     done = await world.app.store.imports.get(world.workspace, one.import_id)
     assert (done.created, done.rejected, done.list_id) == (1, 1, news.id)
-    (tmp_path / "drop" / "people-1.csv").unlink()
+    (folder_of(world, tmp_path) / "people-1.csv").unlink()
     await flow.run_now(world.app, world.workspace, it.id)
     assert await flow.run_due(world.app)
     failed = (await world.app.store.transfers.runs(world.workspace, it.id))[0]
@@ -236,12 +271,12 @@ async def test_an_export_is_put_where_it_belongs_and_its_secret_stays_ours(world
     assert "hush" not in repr(kept)
     assert "hush" not in kept.secret
     assert world.app.tokens.unseal("transfer", world.workspace, kept.secret) == "Bearer hush"
-    (tmp_path / "drop" / "x").mkdir()
+    (folder_of(world, tmp_path) / "x").mkdir()
     folder = await flow.save(world.app, world.workspace, NewTransfer(
         "Folder", Direction.EXPORT, PlaceKind.FOLDER, {"path": "x/"}, {}, DAILY))
     await flow.run_now(world.app, world.workspace, folder.id)
     await flow.run_due(world.app)
-    assert (tmp_path / "drop" / "x" / "contacts-2026-11-21.csv").read_bytes().startswith(b"\xef\xbb\xbfemail,")
+    assert (folder_of(world, tmp_path) / "x" / "contacts-2026-11-21.csv").read_bytes().startswith(b"\xef\xbb\xbfemail,")
 
 
 async def test_a_secret_that_this_server_did_not_seal_is_asked_for_again(world: World, database: Database) -> None:

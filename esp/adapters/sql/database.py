@@ -1,9 +1,10 @@
 """One way to the database: short read connections, and write transactions of which SQLite gets one at a time."""
 
 import asyncio
+import ctypes
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,7 +28,7 @@ _SENDING_WRITER_CACHE: Final = 2_000  # a few hundred outcomes dirty less than h
 _SENDING_READERS: Final = 4
 # An import's chunk dirties pages all over the indexes, and what does not fit is written to the WAL more than once. The
 # connection lives as long as the chunk, and its cache with it.
-_BULK_CACHE: Final = 64_000
+_BULK_CACHE: Final = 40_000
 
 
 _Result = TypeVar("_Result")
@@ -148,6 +149,8 @@ class Database:
                 await _attach(connection, image)
             async with connection.begin():
                 yield connection
+        if self.dialect == "sqlite":
+            await asyncio.to_thread(_give_back)
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """A write transaction of SQLite's that ``work`` makes as one piece, off the loop: begun before it, committed
@@ -186,6 +189,13 @@ class Database:
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
+
+
+def _give_back() -> None:
+    """Free memory goes back to the system. Each connection has a thread and glibc an arena for it, which would keep
+    what the last one needed while the next one needs as much again."""
+    with suppress(AttributeError):  # a C library that keeps nothing back
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _attach(connection: AsyncConnection, image: bytes) -> None:

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.bulk_selection import selected
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.jobs import stumbled, take
 from esp.adapters.sql.schema import consents, contact_tags, contacts, exports, lists, subscriptions, tags
 from esp.adapters.sql.segment_sql import matching
 from esp.adapters.sql.tags import read_tag
@@ -82,21 +83,9 @@ class SqlExports:
             return tuple(_export_of(row) for row in rows)
 
     async def claim(self, now: datetime, stale_before: datetime, export_id: int | None = None) -> Export | None:
-        of = exports.c
-        waiting = or_(of.state == ExportState.QUEUED.value,
-                      and_(of.state == ExportState.RUNNING.value, of.heartbeat_at < stale_before))
-        if export_id is not None:
-            waiting = and_(waiting, of.id == export_id)
-        async with self._database.write() as connection:
-            found = await connection.execute(
-                select(of.id, of.workspace_id).where(waiting).order_by(of.id).limit(1)
-                .with_for_update(skip_locked=True))
-            row = found.one_or_none()
-            if row is None:
-                return None
-            await connection.execute(update(exports).where(of.id == row.id).values(
-                state=ExportState.RUNNING.value, heartbeat_at=now, started_at=func.coalesce(of.started_at, now)))
-            return await _read(connection, row.workspace_id, row.id)
+        only = None if export_id is None else exports.c.id == export_id
+        async with take(self._database, exports, now, stale_before, only) as taken:
+            return None if taken is None else await _read(taken.connection, taken.workspace_id, taken.id)
 
     async def advance(self, claimed: Export, after_id: int, octets: int, rows: int, now: datetime) -> Export:
         of = exports.c
@@ -120,11 +109,7 @@ class SqlExports:
         await self._set(claimed, {"state": ExportState.QUEUED.value})
 
     async def stumble(self, claimed: Export, error: str, now: datetime) -> Export:
-        last = exports.c.tries + 1 >= MAX_TRIES
-        return await self._set(claimed, {
-            "tries": exports.c.tries + 1, "error": error,
-            "state": case((last, ExportState.FAILED.value), else_=ExportState.QUEUED.value),
-            "finished_at": case((last, now), else_=None)})
+        return await self._set(claimed, stumbled(exports, error, now))
 
     async def _set(self, claimed: Export, values: Mapping[str, Any]) -> Export:
         async with self._database.write() as connection:

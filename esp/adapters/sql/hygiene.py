@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Row, Select, and_, case, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.jobs import stumbled, take
 from esp.adapters.sql.schema import contacts, deliveries, destinations, hygiene_findings, hygiene_reports
 from esp.adapters.sql.upsert import insert_for
 from esp.errors import LeaseLostError, NotFoundError
@@ -31,6 +32,7 @@ DUPLICATES = "duplicates"  # the phase that cannot go on in the middle
 def _report_of(row: Row[Any]) -> HygieneReport:
     named = dict(row._mapping)
     named.pop("heartbeat_at")
+    named.pop("tries")
     return HygieneReport(**{**named, "state": HygieneState(row.state)})
 
 
@@ -96,27 +98,19 @@ class SqlHygiene:
     async def claim(self, now: datetime, stale_before: datetime) -> HygieneReport | None:
         """See ``Hygiene.claim``."""
         of = hygiene_reports.c
-        waiting = select(of.id, of.workspace_id, of.phase, of.counts).where(or_(
-            of.state == HygieneState.QUEUED.value,
-            and_(of.state == HygieneState.RUNNING.value, of.heartbeat_at < stale_before),
-        )).order_by(of.id).limit(1)
-        async with self._database.read() as connection:
-            if (await connection.execute(waiting)).first() is None:
+        async with take(self._database, hygiene_reports, now, stale_before) as taken:
+            if taken is None:
                 return None
-        async with self._database.write() as connection:
-            row = (await connection.execute(waiting.with_for_update(skip_locked=True))).first()
-            if row is None:
-                return None
+            connection = taken.connection
+            row = (await connection.execute(select(of.phase, of.counts).where(of.id == taken.id))).one()
             counts = dict(row.counts)
             if row.phase == DUPLICATES:  # its place is not a number: it begins again
                 again = (Finding.SAME_ADDRESS.value, Finding.SAME_PERSON.value)
                 counts = {kind: n for kind, n in counts.items() if kind not in again}
                 await connection.execute(delete(hygiene_findings).where(
-                    hygiene_findings.c.report_id == row.id, hygiene_findings.c.kind.in_(again)))
-            await connection.execute(update(hygiene_reports).where(of.id == row.id).values(
-                state=HygieneState.RUNNING.value, counts=counts, heartbeat_at=now,
-                started_at=func.coalesce(of.started_at, now)))
-            return await _read(connection, row.workspace_id, row.id)
+                    hygiene_findings.c.report_id == taken.id, hygiene_findings.c.kind.in_(again)))
+                await connection.execute(update(hygiene_reports).where(of.id == taken.id).values(counts=counts))
+            return await _read(connection, taken.workspace_id, taken.id)
 
     async def domains(self, workspace_id: int) -> dict[str, int]:
         """See ``Hygiene.domains``."""
@@ -222,9 +216,9 @@ class SqlHygiene:
                     for one in findings])
             counts = Counter(row.counts)
             counts.update(one.kind.value for one in findings)
-            ended: dict[str, Any] = {}
+            ended: dict[str, Any] = {"tries": 0} if (cursor, seen) != (claimed.cursor, claimed.seen) else {}
             if finished:
-                ended = {"state": HygieneState.DONE.value, "finished_at": now}
+                ended |= {"state": HygieneState.DONE.value, "finished_at": now}
                 older = select(of.id).where(of.workspace_id == claimed.workspace_id, of.id < claimed.id)
                 await connection.execute(
                     delete(hygiene_findings).where(hygiene_findings.c.report_id.in_(older)))
@@ -248,3 +242,11 @@ class SqlHygiene:
             await connection.execute(
                 update(hygiene_reports).where(of.id == claimed.id)
                 .values(state=HygieneState.FAILED.value, error=error, finished_at=now))
+
+    async def stumble(self, claimed: HygieneReport, error: str, now: datetime) -> None:
+        """See ``Hygiene.stumble``."""
+        of = hygiene_reports.c
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(hygiene_reports).where(of.id == claimed.id, of.state == HygieneState.RUNNING.value)
+                .values(**stumbled(hygiene_reports, error, now)))

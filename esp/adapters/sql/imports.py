@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, insert, or_, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.jobs import stumbled, take
 from esp.adapters.sql.schema import import_rejects, imports, lists
 from esp.adapters.sql.staging import Merging, Staging
 from esp.adapters.sql.upsert import lock_list
@@ -15,8 +16,6 @@ from esp.errors import ConflictError, LeaseLostError, NotFoundError
 from esp.model.ids import new_public_id
 from esp.ports.contacts import Subscribing, Upserted
 from esp.ports.imports import Comparison, Import, ImportChunk, ImportState, Reject, RejectRow, StagedForm, StagedRows
-
-MAX_TRIES = 3  # without progress in between
 
 
 def _import_of(row: Row[Any]) -> Import:
@@ -97,22 +96,8 @@ class SqlImports:
             return current
 
     async def claim(self, now: datetime, stale_before: datetime) -> Import | None:
-        of = imports.c
-        async with self._database.write() as connection:
-            found = await connection.execute(
-                select(of.id, of.workspace_id)
-                .where(or_(of.state == ImportState.QUEUED.value,
-                           and_(of.state == ImportState.RUNNING.value, of.heartbeat_at < stale_before)))
-                .order_by(of.id).limit(1).with_for_update(skip_locked=True)
-            )
-            row = found.one_or_none()
-            if row is None:
-                return None
-            await connection.execute(
-                update(imports).where(of.id == row.id).values(
-                    state=ImportState.RUNNING.value, heartbeat_at=now, started_at=func.coalesce(of.started_at, now))
-            )
-            return await _read(connection, row.workspace_id, row.id)
+        async with take(self._database, imports, now, stale_before) as taken:
+            return None if taken is None else await _read(taken.connection, taken.workspace_id, taken.id)
 
     async def apply(self, claimed: Import, chunk: ImportChunk, now: datetime) -> Import:
         of = imports.c
@@ -188,10 +173,7 @@ class SqlImports:
                 update(imports)
                 .where(of.id == claimed.id, of.workspace_id == claimed.workspace_id,
                        of.state == ImportState.RUNNING.value)
-                .values(tries=of.tries + 1, error=error,
-                        state=case((of.tries + 1 >= MAX_TRIES, ImportState.FAILED.value),
-                                   else_=ImportState.QUEUED.value),
-                        finished_at=case((of.tries + 1 >= MAX_TRIES, now), else_=None))
+                .values(**stumbled(imports, error, now))
             )
             return await _read(connection, claimed.workspace_id, claimed.id)
 

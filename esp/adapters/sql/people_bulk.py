@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Row, and_, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.bulk_apply import Done, apply_chunk, undo_chunk
 from esp.adapters.sql.bulk_selection import selected
 from esp.adapters.sql.database import Database
+from esp.adapters.sql.jobs import stumbled, take
 from esp.adapters.sql.schema import bulk_actions, bulk_changes, contacts, lists
 from esp.adapters.sql.tags import read_tag
 from esp.errors import ConflictError, LeaseLostError, NotFoundError
@@ -24,6 +25,7 @@ _undone_by = (
 def _bulk_of(row: Row[Any]) -> Bulk:
     named = dict(row._mapping)
     named.pop("heartbeat_at")
+    named.pop("tries")
     return Bulk(**{**named, "action": BulkAction(row.action), "state": BulkState(row.state),
                    "selection": Selection.from_json(row.selection)})
 
@@ -131,21 +133,8 @@ class SqlBulks:
 
     async def claim(self, now: datetime, stale_before: datetime) -> Bulk | None:
         """See ``Bulks.claim``."""
-        of = bulk_actions.c
-        waiting = select(of.id, of.workspace_id).where(or_(
-            of.state == BulkState.QUEUED.value,
-            and_(of.state == BulkState.RUNNING.value, of.heartbeat_at < stale_before),
-        )).order_by(of.id).limit(1)
-        async with self._database.read() as connection:
-            if (await connection.execute(waiting)).first() is None:
-                return None
-        async with self._database.write() as connection:
-            row = (await connection.execute(waiting.with_for_update(skip_locked=True))).first()
-            if row is None:
-                return None
-            await connection.execute(update(bulk_actions).where(of.id == row.id).values(
-                state=BulkState.RUNNING.value, started_at=func.coalesce(of.started_at, now), heartbeat_at=now))
-            return await _read(connection, row.workspace_id, row.id)
+        async with take(self._database, bulk_actions, now, stale_before) as taken:
+            return None if taken is None else await _read(taken.connection, taken.workspace_id, taken.id)
 
     async def step(self, claimed: Bulk, now: datetime, limit: int) -> Bulk:
         """See ``Bulks.step``. Who comes next is looked up outside the transaction, which on SQLite holds up writers."""
@@ -177,7 +166,7 @@ class SqlBulks:
             ended = {"state": BulkState.DONE.value, "finished_at": now} if len(ids) < limit else {}
             await connection.execute(update(bulk_actions).where(of.id == claimed.id).values(
                 cursor=ids[-1] if ids else claimed.until, seen=of.seen + len(ids),
-                changed=of.changed + len(done.before), kept=of.kept + done.kept, heartbeat_at=now, **ended))
+                changed=of.changed + len(done.before), kept=of.kept + done.kept, heartbeat_at=now, tries=0, **ended))
             return await _read(connection, claimed.workspace_id, claimed.id)
 
     async def _do(
@@ -218,3 +207,11 @@ class SqlBulks:
             await connection.execute(
                 update(bulk_actions).where(of.id == claimed.id, of.state == BulkState.RUNNING.value)
                 .values(state=BulkState.FAILED.value, error=error, finished_at=now))
+
+    async def stumble(self, claimed: Bulk, error: str, now: datetime) -> None:
+        """See ``Bulks.stumble``."""
+        of = bulk_actions.c
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(bulk_actions).where(of.id == claimed.id, of.state == BulkState.RUNNING.value)
+                .values(**stumbled(bulk_actions, error, now)))

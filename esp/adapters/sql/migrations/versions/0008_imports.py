@@ -6,6 +6,7 @@ Neither workspaces nor lists are ever deleted. The keys to the contact stay: peo
 write. On SQLite a check is a look at a page, and taking it away would rewrite the tables.
 """
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
@@ -18,13 +19,20 @@ _DROPPED = (
 )
 
 
+_JOBS = ("bulk_actions", "hygiene_reports")
+
+
 def upgrade() -> None:
+    for table in _JOBS:
+        op.add_column(table, sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
     if op.get_bind().dialect.name == "postgresql":
         for table, column, _ in _DROPPED:
             op.drop_constraint(f"fk_{table}_{column}", table, type_="foreignkey")
 
 
 def downgrade() -> None:
+    for table in _JOBS:
+        op.drop_column(table, "tries")
     if op.get_bind().dialect.name == "postgresql":
         for table, column, target in _DROPPED:
             op.create_foreign_key(f"fk_{table}_{column}", table, target, [column], ["id"])
