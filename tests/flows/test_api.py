@@ -4,16 +4,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from esp.entry.api.all import GROUPS
+from esp.entry.api.all import GROUPS, mount
 from esp.entry.api.body import Bodies
 from esp.entry.api.problems import MEDIA_TYPE
+from esp.errors import DependencyError
 from esp.model.relay import Scope
 from tests.api_house import MESSAGE, ApiHouse, Client, api_house
 
 OPERATIONS = [operation for group in GROUPS for operation in group.all]
-BODIES = {"/contacts/bulk": {"contacts": [{"email": "a@b.example"}]}}
 
 
 @pytest.fixture
@@ -90,6 +92,7 @@ async def test_every_fault_is_a_problem_and_never_a_page(api: ApiHouse) -> None:
         (await mine.post("/lists", b" " * 300_000, Content_Type="application/json"), 413),
         (await mine.get("/lists?archived=maybe"), 422), (await mine.get("/lists?nope=1"), 422),
         (await mine.get("/contacts?limit=0"), 422), (await mine.get("/contacts?cursor=abc"), 422),
+        (await mine.put("/segments/x", {"name": "x", "rule": {}}), 404),
         (await mine.get("/lists/%00"), 404), (await mine.get("/contacts?prefix=%00"), 422),
         (await mine.post("/lists", {"name": "x"}, Idempotency_Key="x" * 300), 422),
     ]
@@ -99,7 +102,9 @@ async def test_every_fault_is_a_problem_and_never_a_page(api: ApiHouse) -> None:
             assert answer.headers["Content-Type"].startswith(MEDIA_TYPE), answer.body
             assert set(answer.body) >= {"type", "title", "status", "detail", "instance"}
         assert answer.headers["X-Content-Type-Options"] == "nosniff" or status is None
-    assert found[1][0].headers["Allow"] == "GET,HEAD,POST" or "POST" in found[1][0].headers["Allow"]
+    assert "POST" in found[1][0].headers["Allow"]
+    early = await mine.post("/messages", {**MESSAGE, "send_at": "0001-01-01T00:00:00+14:00"})
+    assert early.status == 422
 
 
 async def test_a_bug_of_ours_says_nothing_about_itself(api: ApiHouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +125,6 @@ async def test_a_database_that_is_down_is_503_and_accepts_nothing(
         raise ConnectionRefusedError("connection refused")
 
     async def unwell() -> None:
-        from esp.errors import DependencyError
-
         raise DependencyError("down")
 
     monkeypatch.setattr(api.app.store.contacts, "lists", down)
@@ -133,11 +136,6 @@ async def test_a_database_that_is_down_is_503_and_accepts_nothing(
 
 async def test_too_much_at_once_is_asked_to_come_back(api: ApiHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("esp.entry.api.door.Bodies", lambda: Bodies(10))
-    from aiohttp import web
-    from aiohttp.test_utils import TestServer
-
-    from esp.entry.api.all import mount
-
     root = web.Application()
     mount(api.app, root)
     async with TestServer(root) as server:
@@ -206,7 +204,7 @@ async def test_a_thousand_contacts_at_once_name_their_bad_rows(api: ApiHouse) ->
     assert (done.body["created"], done.body["errors"][0]["index"]) == (999, 999)
     again = await api.mine.post("/contacts/bulk", {"contacts": rows})
     assert (again.body["created"], again.body["unchanged"]) == (0, 999)
-    assert (await api.mine.get("/lists")).body["data"][-1]["subscribed"] >= 999 or True
+    assert 999 in [one["subscribed"] for one in (await api.mine.get("/lists")).body["data"]]
     first = await api.mine.get("/contacts?limit=200&tag=T")
     assert len(first.body["data"]) == 200
     second = await api.mine.get(f"/contacts?limit=200&tag=T&cursor={first.body['next']}")

@@ -33,7 +33,10 @@ def _said(at: datetime) -> str:
 def _aware(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError("Write the time with its zone, as in 2026-11-22T09:30:00Z.")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("The time is out of this world.") from None
 
 
 #: A moment: RFC 3339 both ways; without a zone it is refused, for it would mean something else on another machine.
