@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.schema import consents, contact_changes, contacts, events, messages
+from esp.adapters.sql.schema import consents, contact_changes, contacts, deliveries, events, messages
 from esp.flows import erasure
 from esp.model.fields import FieldType
 from esp.model.preference import ArchiveAccess, Frequency
@@ -208,6 +208,22 @@ async def test_who_is_gone_meets_clear_pages_behind_every_old_link(database: Dat
         kept = (await connection.execute(select(events.c.ip, events.c.user_agent).where(
             events.c.delivery_id == sent.deliveries[0]))).all()
     assert set(kept) <= {("", ""), (None, None)}, "that somebody left is counted, and no trace of them is kept again"
+
+
+async def test_erasing_whoever_got_the_newest_message_stops_nobody_elses(database: Database, tmp_path: Path) -> None:
+    """SQLite gives the highest number once more: the next message met the delivery that stays of the erased one."""
+    world = await make_world(database, tmp_path)
+    ws, (first, second) = world.sent.workspace_id, world.sent.contacts
+    readers = [await world.app.store.preferences.reader(ws, one) for one in (first, second)]
+    assert readers[0]
+    assert readers[1]
+    await erasure.ask(world.app, readers[0])
+    await erasure.erase_reader(world.app, readers[0])
+    await erasure.ask(world.app, readers[1])
+    async with database.read() as connection:
+        rows = (await connection.execute(
+            select(deliveries.c.address).join(messages, messages.c.id == deliveries.c.message_id))).scalars().all()
+    assert list(rows) == ["budi@b.example"], "and what stays of the erased one is not of the new message"
 
 
 # ---- forms -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from secrets import randbits
 from typing import Any, Final
 
 from sqlalchemy import Row, and_, func, insert, select, update
@@ -52,7 +53,9 @@ async def queue_message(connection: AsyncConnection, dialect: str, message: NewM
     batch_id = await one(batches, campaign_id=campaign_id, provider=message.provider, state="ready", due_at=now,
                          stream=Stream.TRANSACTIONAL.value, size=1)
     delivery_id = await one(
-        deliveries, campaign_id=campaign_id, contact_id=-message_id, variant_id=0, batch_id=batch_id,
+        # Nobody's number, of which a campaign has one each. Not made of the message's, which SQLite gives once more
+        # when the newest message is erased, while its delivery stays to be counted.
+        deliveries, campaign_id=campaign_id, contact_id=-1 - randbits(62), variant_id=0, batch_id=batch_id,
         address=message.address, domain=message.domain, provider=message.provider, state=DeliveryState.QUEUED.value,
         created_at=now, due_at=now, message_id=message_id, recipient_key=message.address.casefold(),
         report="never")
