@@ -213,7 +213,7 @@ def _harmless(detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequence[int]) -> int:
     """The single messages written to them, also to an address that was no contact's."""
-    deleted, m = 0, messages.c
+    deleted, m, d = 0, messages.c, deliveries.c
     for start in range(0, len(mails), _CHUNK):
         deleted += (await connection.execute(delete(messages).where(
         # What an app wrote to several names each of them; its octets go unless somebody else still waits for them.
@@ -224,6 +224,10 @@ async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequen
         await connection.execute(delete(message_bodies).where(
             message_bodies.c.workspace_id == workspace_id, message_bodies.c.message_id.in_(theirs), ~waited_for))
             m.workspace_id == workspace_id, m.delivery_id.in_(mails[start:start + _CHUNK])))).rowcount
+        # The message's number may be given once more (SQLite), and is then not theirs.
+        await connection.execute(update(deliveries).where(
+            d.id.in_(mails[start:start + _CHUNK]), d.workspace_id == workspace_id, d.message_id.is_not(None),
+            ~exists().where(m.id == d.message_id)).values(message_id=null()))
     return deleted
         # The message's number may be given once more (SQLite), and is then not theirs.
         await connection.execute(update(deliveries).where(
