@@ -213,9 +213,8 @@ def _harmless(detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequence[int]) -> int:
     """The single messages written to them, also to an address that was no contact's."""
-    deleted, m, d = 0, messages.c, deliveries.c
+    deleted, m, d, others = 0, messages.c, deliveries.c, deliveries.alias("others")
     for start in range(0, len(mails), _CHUNK):
-        deleted += (await connection.execute(delete(messages).where(
         # What an app wrote to several names each of them; its octets go unless somebody else still waits for them.
         theirs = select(d.message_id).where(d.id.in_(mails[start:start + _CHUNK]), d.message_id.is_not(None))
         waited_for = exists().where(
@@ -223,16 +222,13 @@ async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequen
             others.c.id.not_in(mails[start:start + _CHUNK]))
         await connection.execute(delete(message_bodies).where(
             message_bodies.c.workspace_id == workspace_id, message_bodies.c.message_id.in_(theirs), ~waited_for))
+        deleted += (await connection.execute(delete(messages).where(
             m.workspace_id == workspace_id, m.delivery_id.in_(mails[start:start + _CHUNK])))).rowcount
         # The message's number may be given once more (SQLite), and is then not theirs.
         await connection.execute(update(deliveries).where(
             d.id.in_(mails[start:start + _CHUNK]), d.workspace_id == workspace_id, d.message_id.is_not(None),
             ~exists().where(m.id == d.message_id)).values(message_id=null()))
     return deleted
-        # The message's number may be given once more (SQLite), and is then not theirs.
-        await connection.execute(update(deliveries).where(
-            d.id.in_(mails[start:start + _CHUNK]), d.workspace_id == workspace_id, d.message_id.is_not(None),
-            ~exists().where(m.id == d.message_id)).values(message_id=null()))
 
 
 async def _uncount(connection: AsyncConnection, workspace_id: int, ids: Sequence[int]) -> None:
