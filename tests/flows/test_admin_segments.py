@@ -109,8 +109,9 @@ async def test_a_segment_is_looked_at_copied_kept_and_deleted(house: House, seed
         assert (await browser.get(page)).status == 200
         assert "<script>alert" not in browser.last
         assert "Bandung &lt;b&gt;" in browser.last
-    await browser.get(f"/segments/{made.id}/count")
+    await browser.get(f"/segments/{made.id}/count", **{"HX-Request": "true"})
     assert "<strong" in browser.last
+    assert (await browser.get(f"/segments/{made.id}/count")).headers["Location"] == f"/segments/{made.id}"
     await browser.get(f"/segments/{made.id}/rule.json")
     assert parse_rule(json.loads(browser.last)) == made.rule
     assert (await browser.submit(f"/segments/{made.id}/duplicate", {}, f"/segments/{made.id}")).status == 303
@@ -139,7 +140,7 @@ async def test_a_broken_segment_is_shown_with_what_is_wrong(
         await connection.execute(update(segments).values(rule=broken))
     browser = await house.logged_in()
     for page in ("/segments", f"/segments/{made.id}", f"/segments/{made.id}/edit", f"/segments/{made.id}/count"):
-        assert (await browser.get(page)).status == 200, page
+        assert (await browser.get(page, **{"HX-Request": "true"})).status == 200, page
     await browser.get(f"/segments/{made.id}")
     assert "The field hilang is not there any more." in browser.last
     assert "cannot be made of itself" in browser.last
