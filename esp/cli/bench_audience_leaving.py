@@ -28,6 +28,7 @@ from esp.ports.campaigns import CampaignEdit, VariantEdit
 from esp.ports.outbox import ClaimedBatch, OutboxRow
 from esp.settings import Settings
 from esp.wire.tokens import Purpose
+from tracking import jobs as tracking_jobs
 from tracking.edge.door import build_edge
 
 _PEOPLE: Final = 5
@@ -93,27 +94,33 @@ async def measure_leaving(app: App, settings: Settings, workspace_id: int, list_
         async with _sending(sender) as owner, _door(sender) as browser:
             await start_patiently(sender, workspace_id, campaign.id)
             batch, people = await _held(sender, owner)
-            taken = [await _leave(sender, browser, receiver, batch, one) for one in people[-_PEOPLE:]]
+            taken: dict[str, tuple[float, float]] = {}
+            for person in reversed(people):
+                if len(taken) < _PEOPLE and person.address not in receiver.named:
+                    taken[person.address] = await _leave(sender, browser, receiver, batch, person)
             await act(sender, workspace_id, campaign.id, CampaignAction.PAUSE)
     finally:
         await sender.close()
         server.close()
         await server.wait_closed()
-    for ended, one in zip(taken, people[-_PEOPLE:], strict=True):
-        if receiver.named.get(one.address, 0.0) > ended[1]:
-            raise MerpatiError(f"Delivery {one.delivery_id} was sent after its recipient's unsubscription held.")
-    return round(max(seconds for seconds, _ in taken), 3)
+    if not taken:
+        raise MerpatiError("Everybody in the batch was written to before they could leave.")
+    for address, (_, known) in taken.items():
+        if receiver.named.get(address, 0.0) > known:
+            raise MerpatiError(f"{address} was written to after the unsubscription held.")
+    return round(max(seconds for seconds, _ in taken.values()), 3)
 
 
 @asynccontextmanager
 async def _sending(app: App) -> AsyncIterator[str]:
-    """The walk and a worker in this process; yields the worker's name."""
+    """The walk, a worker and the fold of the door's journal in this process; yields the worker's name."""
     stop = asyncio.Event()
     engine = wiring.build_engine(app)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Worker(engine).run(stop))
             tasks.create_task(run_jobs(app, [Job("walk", 0.5, walk_some, "walk")], stop))
+            tasks.create_task(tracking_jobs.keep_folding(app, stop))  # what the door kept while the database was slow
             try:
                 yield engine.journal.owner
             finally:
@@ -165,7 +172,9 @@ async def _leave(
         if time.monotonic() - began > _PATIENCE:
             raise MerpatiError("The unsubscription did not take effect.")
         await asyncio.sleep(0.02)
-    known = receiver.named.get(person.address, 0.0) or time.monotonic()
+    known = time.monotonic()
+    if (written := receiver.named.get(person.address, 0.0)) > began:
+        known = written  # the worker was faster
     return known - began, known
 
 
