@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from esp.adapters.sql.database import Database
-from esp.adapters.sql.erasure_texts import sweep_texts
+from esp.adapters.sql.erasure_texts import look_ahead, sweep_texts
 from esp.adapters.sql.ledger import append_events
 from esp.adapters.sql.portable import ids_of, tables_about
 from esp.adapters.sql.schema import (
@@ -54,6 +54,7 @@ class SqlErasure:
     ) -> Erased:
         dialect = self._database.dialect
         keys = sorted(digests)
+        ahead = await look_ahead(self._database, workspace_id, {*spellings, *keys})
         async with self._database.write() as connection:
             ids = [] if contact_id is None else await ids_of(connection, workspace_id, contact_id)
             mails = await _mails(connection, workspace_id, ids, keys)
@@ -69,7 +70,7 @@ class SqlErasure:
                 if table not in _KEPT:
                     deleted += await _drop(connection, table, workspace_id, ids, keys)
             deleted += await sweep_texts(
-                connection, dialect, workspace_id, {*spellings, *keys}, [mail[0] for mail in mails])
+                connection, dialect, workspace_id, {*spellings, *keys}, [mail[0] for mail in mails], ahead)
             gone = await connection.execute(
                 delete(contacts).where(contacts.c.workspace_id == workspace_id, contacts.c.id.in_(ids))
             )

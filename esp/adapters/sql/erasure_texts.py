@@ -6,14 +6,30 @@ the address, a note about somebody else, what a bulk action was chosen by, an er
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, LargeBinary, Table, bindparam, cast, delete, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy import Text as TextType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import (
+    api_answers,
     bulk_actions,
     bulk_changes,
     campaigns,
@@ -34,11 +50,13 @@ from esp.adapters.sql.schema import (
     topics,
     transfer_runs,
     transfers,
+    webhook_tries,
 )
 from esp.wire.addresses import alone
 
 #: What stands instead of the address: no address, and nobody's name.
 STRUCK: Final = "[erased]"
+_WINDOW: Final = 500  # rows looked through at a time; a mail has a megabyte at most
 #: Columns in which the address is struck out. A sealed secret cannot be read, and what the team is called is theirs.
 TEXTS: Final[Mapping[Table, tuple[str, ...]]] = {
     bulk_actions: ("selection", "arguments", "error"),
@@ -58,6 +76,7 @@ TEXTS: Final[Mapping[Table, tuple[str, ...]]] = {
     topics: ("description",),
     transfer_runs: ("error",),
     transfers: ("name", "place", "options"),
+    webhook_tries: ("answer",),
 }
 #: Columns that say nothing else than who it is: emptied whole where the address stands in them.
 WHOLE: Final[Mapping[Table, tuple[str, ...]]] = {campaigns: ("sample",)}
@@ -70,10 +89,47 @@ ROWS: Final[Mapping[Table, tuple[str, ...]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What of a table's column may quote the address, up to and with row ``until``."""
+
+    ids: tuple[int, ...]
+    until: int
+
+
+Ahead = Mapping[tuple[str, str], Looked]
+
+
+async def look_ahead(database: Database, workspace_id: int, spellings: Collection[str]) -> Ahead:
+    """Go through ROWS, the mail of months among them, before anybody has to wait for it, some rows at a time."""
+    found: dict[tuple[str, str], Looked] = {}
+    for table, names in ROWS.items():
+        for name in names:
+            where = _quotes(database.dialect, table, name, spellings)
+            ids: list[int] = []
+            after, end = 0, 0
+            while True:
+                window = (select(table.c.id).where(_ours(table, workspace_id), table.c.id > after)
+                          .order_by(table.c.id).limit(_WINDOW).subquery())
+                async with database.read() as connection:
+                    end = await connection.scalar(select(func.max(window.c.id))) or 0
+                    if not end:
+                        break
+                    ids += (await connection.execute(select(table.c.id).where(
+                        _ours(table, workspace_id), table.c.id > after, table.c.id <= end, where))).scalars()
+                after = end
+            found[table.name, name] = Looked(tuple(ids), after)
+    return found
+
+
 async def sweep_texts(
     connection: AsyncConnection, dialect: str, workspace_id: int, spellings: Collection[str], mails: Sequence[int],
+    ahead: Ahead,
 ) -> int:
-    """Strike the address, in each of its spellings, out of all that may quote it; how many rows were deleted."""
+    """Strike the address, in each of its spellings, out of all that may quote it; how many rows were deleted.
+
+    Of ROWS only those are looked at that ``ahead`` found, and those that came since.
+    """
     pattern = alone(spellings)
     for table, names in TEXTS.items():
         for name in names:
@@ -85,7 +141,16 @@ async def sweep_texts(
     deleted = 0
     for table, names in ROWS.items():
         for name in names:
-            deleted += await _remove(connection, dialect, table, name, workspace_id, spellings, pattern)
+            there = ahead[table.name, name]
+            where = and_(or_(table.c.id.in_(there.ids), table.c.id > there.until), _ours(table, workspace_id),
+                         _quotes(dialect, table, name, spellings))
+            deleted += await _remove(connection, table, name, where, pattern)
+    # What the API answered is kept for a day at most; who asks again within it is answered anew.
+    answers = (_holds(api_answers.c.key, spellings), _octets(dialect, "body", spellings))
+    for where in answers:
+        gone = await connection.execute(
+            delete(api_answers).where(api_answers.c.workspace_id == workspace_id, where))
+        deleted += gone.rowcount
     for start in range(0, len(mails), 500):
         gone = await connection.execute(delete(inbound_messages).where(
             _ours(inbound_messages, workspace_id), inbound_messages.c.delivery_id.in_(mails[start:start + 500])))
@@ -124,18 +189,21 @@ def strike(value: Any, pattern: re.Pattern[str]) -> Any:
 
 
 async def _remove(
-    connection: AsyncConnection, dialect: str, table: Table, name: str, workspace_id: int,
-    spellings: Collection[str], pattern: re.Pattern[str],
+    connection: AsyncConnection, table: Table, name: str, where: ColumnElement[bool], pattern: re.Pattern[str],
 ) -> int:
     column = table.c[name]
-    where = _octets(dialect, name, spellings) if isinstance(column.type, LargeBinary) else _holds(column, spellings)
-    found = (await connection.execute(select(table.c.id).where(_ours(table, workspace_id), where))).scalars().all()
+    found = (await connection.execute(select(table.c.id).where(where))).scalars().all()
     deleted = 0
     for number in found:  # one at a time, for a mail may be large
         value = (await connection.execute(select(column).where(table.c.id == number))).scalar_one()
         if pattern.search(value.decode("utf-8", "replace") if isinstance(value, bytes) else value):
             deleted += (await connection.execute(delete(table).where(table.c.id == number))).rowcount
     return deleted
+
+
+def _quotes(dialect: str, table: Table, name: str, spellings: Collection[str]) -> ColumnElement[bool]:
+    column = table.c[name]
+    return _octets(dialect, name, spellings) if isinstance(column.type, LargeBinary) else _holds(column, spellings)
 
 
 def _holds(column: ColumnElement[Any], spellings: Collection[str]) -> ColumnElement[bool]:
