@@ -96,12 +96,11 @@ async def _measure(messages: int, database: str, postfix: bool) -> dict[str, Any
             await _take(stage, messages, figures)
             figures.update(await measure_http(
                 stage.app, stage.credential.workspace_id, _SENDER, messages, _OCTETS))
-            err.print(figures)
             async with stage.door(known=True) as door:
                 figures["rss_growth_mb"] = await _endless(door.port)
             figures["accepted_to_delivered_p95_ms"] = await _until_delivered(stage)
         if postfix:
-            figures.update(await _postfix(folder / "postfix", messages))
+            figures.update(await _postfix(messages))
     figures["rss_peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     return figures
 
@@ -276,9 +275,9 @@ async def _arrival(sink: _Sink, number: int) -> None:
             sink.news.clear()
 
 
-async def _postfix(folder: Path, messages: int) -> dict[str, Any]:
+async def _postfix(messages: int) -> dict[str, Any]:
     try:
-        with private_postfix(folder) as port:
+        with private_postfix() as port:
             await _client(port=port, messages=_CONNECTIONS)
             found = await _client(port=port, messages=messages)
     except MerpatiError as problem:

@@ -4,9 +4,10 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -61,8 +62,10 @@ maillog_file_prefixes = {folder}
 
 
 @contextmanager
-def private_postfix(folder: Path) -> Iterator[int]:
-    """The port it listens on. Raises DependencyError where there is no Postfix, or no right to start one."""
+def private_postfix() -> Iterator[int]:
+    """The port it listens on; its folder, which its own user must be able to enter, is removed afterwards.
+
+    Raises DependencyError where there is no Postfix, or no right to start one."""
     programs, starter = Path("/usr/lib/postfix/sbin"), shutil.which("postfix", path="/usr/sbin:/usr/local/sbin")
     if starter is None or not (programs / "smtpd").exists():
         raise DependencyError("Postfix is not installed: apt-get install postfix.")
@@ -71,14 +74,16 @@ def private_postfix(folder: Path) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
+    folder = Path(tempfile.mkdtemp(prefix="merpati-postfix-"))
+    folder.chmod(0o755)
     for name in ("config", "queue", "data"):
         (folder / name).mkdir(parents=True)
     shutil.chown(folder / "data", "postfix")
     (folder / "config/main.cf").write_text(_MAIN.format(folder=folder, programs=programs))
     (folder / "config/master.cf").write_text(_SERVICES.format(port=port))
     command = [starter, "-c", str(folder / "config")]
-    _run([*command, "start"])
     try:
+        _run([*command, "start"])
         ends = time.monotonic() + _START_SECONDS
         while not _greets(port):
             if time.monotonic() > ends:
@@ -86,7 +91,9 @@ def private_postfix(folder: Path) -> Iterator[int]:
             time.sleep(0.1)
         yield port
     finally:
-        _run([*command, "stop"])
+        with suppress(DependencyError):
+            _run([*command, "stop"])
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(command: list[str]) -> None:

@@ -56,8 +56,9 @@ async def test_a_sender_hears_what_failed_for_good_once(house: House) -> None:
     reports = [message for message in house.receiver.messages if b"multipart/report" in message]
     assert len(reports) == 2  # none to the null sender
     report = next(message for message in reports if b"rumah" in message)
-    for line in (b"Final-Recipient: rfc822; gone@rumah.example", b"Action: failed", b"Status: 5.1.1", b"Reporting-MTA: dns; merpati.example",
-                 b"Diagnostic-Code: smtp; 550 5.1.1 nobody here", b"Subject: Your order", b"To: app@toko.example"):
+    for line in (b"Final-Recipient: rfc822; gone@rumah.example", b"Action: failed", b"Status: 5.1.1",
+                 b"Reporting-MTA: dns; merpati.example", b"Diagnostic-Code: smtp; 550 5.1.1 nobody here",
+                 b"Subject: Your order", b"To: app@toko.example"):
         assert b"\r\n" + line in report, line
     assert b"ani@rumah.example\r\nAction" not in report
 
