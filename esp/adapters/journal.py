@@ -42,6 +42,7 @@ class FileJournal:
         self._folder, self._name, self._lock = folder, name, lock
         self._pending: dict[int, list[bytes]] = {}
         self._buried: dict[str, int] = {}
+        self._turn: int | None = None  # held while we clear up
         self._header = orjson.dumps({"owner": owner, "boot": _boot_id()}) + b"\n"
         self._map, self._at = self._fresh()
 
@@ -107,8 +108,15 @@ class FileJournal:
         if self._at > len(self._map) - _ROOM // 2:
             self._renew()
 
-    def dead(self) -> tuple[DeadJournal, ...]:
+    def dead(self) -> tuple[DeadJournal, ...] | None:
         """Read every journal here whose lock nobody holds; hold it until ``bury``, so that one of us does it."""
+        for lock in self._buried.values():  # what an earlier attempt did not come to
+            os.close(lock)
+        self._buried.clear()
+        if self._turn is None:
+            self._turn = _try_lock(self._folder / "recovery.lock")
+            if self._turn is None:
+                return None
         found = []
         for path in sorted(self._folder.glob("worker-*.journal")):
             if path.stem == self._name:
@@ -118,12 +126,19 @@ class FileJournal:
                 continue
             self._buried[path.stem] = lock
             found.append(_read(path))
+        self._give_turn()
         return tuple(found)
 
     def bury(self, journal: DeadJournal) -> None:
         """Remove the file, then give the place free."""
         (self._folder / f"{journal.name}.journal").unlink(missing_ok=True)
         os.close(self._buried.pop(journal.name))
+        self._give_turn()
+
+    def _give_turn(self) -> None:
+        if self._turn is not None and not self._buried:
+            os.close(self._turn)
+            self._turn = None
 
     def close(self) -> None:
         """A worker that ends well leaves nothing behind; one that could not record something leaves its notes."""
@@ -132,6 +147,8 @@ class FileJournal:
             (self._folder / f"{self._name}.journal").unlink(missing_ok=True)
         for lock in (self._lock, *self._buried.values()):
             os.close(lock)
+        self._buried.clear()
+        self._give_turn()
 
 
 def _try_lock(path: Path) -> int | None:

@@ -19,6 +19,7 @@ _MOST_BATCHES: Final = 64
 _BATCHES_A_PROVIDER: Final = 2
 _BATCHES_A_CAMPAIGN: Final = 32
 _WATCH_EVERY: Final = 0.5  # seconds between looks at what is paused or cancelled
+_CLEAR_UP_EVERY: Final = 5.0
 _LOOK_EVERY: Final = 1.0  # seconds between looks for work that no wake-up announced
 _LEASE_MARGIN: Final = 0.9  # of the lease counts: the clocks of two machines differ, and a dot takes a moment
 
@@ -43,7 +44,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; then let what is on the wire end, record it, and give back the rest."""
         await recover(self._app, self._engine.journal)
-        watch = asyncio.create_task(self._watch())
+        watch = asyncio.gather(self._watch(), self._clear_up())
         try:
             await self._claim_until(stop)
         finally:
@@ -125,6 +126,15 @@ class Worker:
                 self._engine.connections.sweep()
             except Exception as problem:
                 log.error("leases and pauses not looked after", exc_info=problem)
+
+    async def _clear_up(self) -> None:
+        """After workers beside us that died: before their successors have started, and before their leases end."""
+        while True:
+            await asyncio.sleep(_CLEAR_UP_EVERY)
+            try:
+                await recover(self._app, self._engine.journal, wait=False)
+            except Exception as problem:
+                log.error("dead workers not cleared up after", exc_info=problem)
 
     async def _heed_pauses(self) -> None:
         if not self._runs:

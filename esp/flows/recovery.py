@@ -1,6 +1,8 @@
 """After a worker's death: what its journal knows is recorded, what it leaves in doubt is marked, the rest goes on."""
 
+import asyncio
 import random
+from typing import Final
 
 import structlog
 
@@ -15,10 +17,21 @@ from esp.ports.outbox import ClaimedBatch, OutboxRow, Outcome
 log = structlog.get_logger()
 
 
-async def recover(app: App, journal: OutcomeJournal) -> int:
-    """Clear up after every dead worker of this machine; returns how many of their deliveries got an outcome."""
+_A_MOMENT: Final = 0.1  # seconds between looks whether another worker has cleared up
+
+
+async def recover(app: App, journal: OutcomeJournal, *, wait: bool = True) -> int:
+    """Clear up after every dead worker of this machine; returns how many of their deliveries got an outcome.
+
+    While another worker does that, ``wait`` for its end: a batch whose lease ran out meanwhile could be claimed before
+    its outcomes are recorded, and everybody who has had the mail would get it once more.
+    """
+    while (found := journal.dead()) is None:
+        if not wait:
+            return 0
+        await asyncio.sleep(_A_MOMENT)
     recorded = 0
-    for dead in journal.dead():
+    for dead in found:
         for batch in await app.store.outbox.leased_to(dead.owner):
             recorded += await _clear_up(app, dead, batch)
         journal.bury(dead)

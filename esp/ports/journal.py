@@ -51,8 +51,11 @@ class OutcomeJournal(Protocol):
         """Their outcomes are in the database (or are no business of ours any more): the notes may go."""
         ...
 
-    def dead(self) -> tuple[DeadJournal, ...]:
-        """Journals of workers of this machine that have died."""
+    def dead(self) -> tuple[DeadJournal, ...] | None:
+        """Journals of workers of this machine that have died; None while another worker is clearing up after some.
+
+        One at a time, so that whoever hears that there are none may claim what a dead one held: all it knew is recorded.
+        """
         ...
 
     def bury(self, journal: DeadJournal) -> None:

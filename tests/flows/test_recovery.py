@@ -1,9 +1,12 @@
 """After a worker's death: answers become outcomes, dots become doubts, the rest goes on; guarded by the fence."""
 
+import asyncio
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
+import pytest
 from sqlalchemy import select, update
 
 from esp import wiring
@@ -11,6 +14,8 @@ from esp.adapters.journal import FileJournal
 from esp.adapters.sql.database import Database
 from esp.adapters.sql.schema import batches, deliveries
 from esp.app import App
+from esp.entry import worker
+from esp.entry.worker import Worker
 from esp.flows.recovery import recover
 from esp.model.delivery import EventType
 from esp.ports.outbox import ClaimedBatch, Outcome
@@ -23,6 +28,18 @@ PEOPLE = [f"p{number}@a.example" for number in range(5)]
 
 async def die_in_the_middle(app: App) -> tuple[FileJournal, ClaimedBatch]:
     """A worker with five deliveries: one answered, one with its dot out, three untouched; killed."""
+    journal, batch = await work(app)
+    die(journal)
+    return journal, batch
+
+
+def die(journal: FileJournal) -> None:
+    journal._map.close()
+    os.close(journal._lock)
+
+
+async def work(app: App) -> tuple[FileJournal, ClaimedBatch]:
+    """The same, still alive."""
     journal = FileJournal.open(app.settings.server.data_dir / "outcomes", "node")
     batch = await app.store.outbox.claim(journal.owner, 60, app.clock.now())
     assert batch is not None
@@ -30,8 +47,6 @@ async def die_in_the_middle(app: App) -> tuple[FileJournal, ClaimedBatch]:
     journal.dot(batch, rows[0].delivery_id)
     journal.answered(batch, Outcome(rows[0], EventType.DELIVERED, app.clock.now(), code=250))
     journal.dot(batch, rows[1].delivery_id)
-    journal._map.close()
-    os.close(journal._lock)
     return journal, batch
 
 
@@ -85,3 +100,49 @@ async def test_a_batch_that_somebody_took_over_meanwhile_is_theirs(
         engine.journal.close()
         await engine.close()
     assert await states(database, sending.campaign_id) == {"queued": 5}
+
+
+async def test_nobody_claims_before_another_has_cleared_up(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """A server that was away for longer than a lease comes back with several workers: one reads the notes first."""
+    await seed(database, PEOPLE)
+    async with app_for(settings_for(database_url, tmp_path, Receiver(port=9))) as app:
+        await die_in_the_middle(app)
+        async with database.write() as connection:
+            await connection.execute(update(batches).values(lease_until=app.clock.now() - timedelta(seconds=1)))
+        heir = FileJournal.open(app.settings.server.data_dir / "outcomes", "node")
+        (found,) = heir.dead() or ()
+        engine = wiring.build_engine(app)
+        stop = asyncio.Event()
+        other = asyncio.create_task(Worker(engine).run(stop))
+        await asyncio.sleep(0.5)  # long enough to claim, if it did
+        async with database.read() as connection:
+            assert (await connection.execute(select(batches.c.owner))).scalars().all() == [found.owner]
+        stop.set()
+        heir.bury(found)
+        await other
+        heir.close()
+        engine.journal.close()
+        await engine.close()
+
+
+async def test_a_living_worker_clears_up_after_one_beside_it(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_CLEAR_UP_EVERY", 0.05)
+    sending = await seed(database, PEOPLE)
+    async with app_for(settings_for(database_url, tmp_path, Receiver(port=9))) as app:
+        engine = wiring.build_engine(app)
+        stop = asyncio.Event()
+        journal, _ = await work(app)
+        living = asyncio.create_task(Worker(engine).run(stop))
+        await asyncio.sleep(0.2)  # its first look finds nobody dead
+        die(journal)
+        async with asyncio.timeout(60):
+            while (await states(database, sending.campaign_id)).get("delivered") != 1:
+                await app.coordination.wait("outbox", 0.2)
+        stop.set()
+        await living
+        engine.journal.close()
+        await engine.close()

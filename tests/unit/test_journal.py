@@ -64,10 +64,30 @@ def test_a_living_workers_journal_is_left_alone(tmp_path: Path) -> None:
     abandon(one)
     three = FileJournal.open(tmp_path, "node")
     (found,) = two.dead()
-    assert three.dead() == ()  # one of them clears up, not both
+    assert three.dead() is None  # one of them clears up, not both, and the other knows it
     two.bury(found)
+    assert three.dead() == ()
     two.close()
     three.close()
+
+
+def test_whoever_fails_while_clearing_up_begins_again(tmp_path: Path) -> None:
+    for number in range(2):
+        dead = FileJournal.open(tmp_path, "node")
+        dead.dot(batch(), number)
+        abandon(dead)
+    heir, other = FileJournal.open(tmp_path, "node"), FileJournal.open(tmp_path, "node")
+    found = heir.dead()
+    assert found is not None
+    heir.bury(found[0])  # and then the database is away
+    again = heir.dead()
+    assert again is not None
+    assert [one.owner for one in again] == [one.owner for one in found[1:]]
+    assert other.dead() is None
+    heir.close()  # its successor's turn
+    (left,) = other.dead() or ()
+    other.bury(left)
+    other.close()
 
 
 def test_a_line_cut_by_the_kill_is_no_fact(tmp_path: Path) -> None:
