@@ -28,7 +28,7 @@ _SENDING_WRITER_CACHE: Final = 2_000  # a few hundred outcomes dirty less than h
 _SENDING_READERS: Final = 4
 # An import's chunk dirties pages all over the indexes, and what does not fit is written to the WAL more than once. The
 # connection lives as long as the chunk, and its cache with it.
-_BULK_CACHE: Final = 40_000
+_BULK_CACHE: Final = 24_000
 
 
 _Result = TypeVar("_Result")

@@ -43,7 +43,7 @@ class SqlImports:
     def chunk_rows(self) -> int:
         # One transaction a chunk: a second or two, in which SQLite's other writers wait. A larger chunk touches each
         # page of the indexes fewer times, and that is most of the cost.
-        return 50_000
+        return 25_000
 
     @property
     def form(self) -> StagedForm:
