@@ -110,8 +110,8 @@ class FileJournal:
 
     def dead(self) -> tuple[DeadJournal, ...] | None:
         """Read every journal here whose lock nobody holds; hold it until ``bury``, so that one of us does it."""
-        for lock in self._buried.values():  # what an earlier attempt did not come to
-            os.close(lock)
+        for left in self._buried.values():  # what an earlier attempt did not come to
+            os.close(left)
         self._buried.clear()
         if self._turn is None:
             self._turn = _try_lock(self._folder / "recovery.lock")

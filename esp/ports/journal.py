@@ -54,7 +54,7 @@ class OutcomeJournal(Protocol):
     def dead(self) -> tuple[DeadJournal, ...] | None:
         """Journals of workers of this machine that have died; None while another worker is clearing up after some.
 
-        One at a time, so that whoever hears that there are none may claim what a dead one held: all it knew is recorded.
+        One at a time: whoever hears that there are none may claim what a dead one held, for all it knew is recorded.
         """
         ...
 

@@ -85,6 +85,10 @@ async def test_a_process_that_takes_too_long_is_killed_and_replaced() -> None:
         assert (await service.check(Draft("S", "<p>fine</p>")))[0] is not None
 
 
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_kilobytes() -> int:
     """The most memory this process has held since /proc/self/clear_refs was last told "5" (proc(5), VmHWM)."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
@@ -96,7 +100,7 @@ async def test_a_child_cannot_take_the_machines_memory() -> None:
     async with ContentService(memory=200 * 1024 * 1024) as service:
         greedy = Draft("S", "<p>x{{ contact.city }}</p>" * 38_000)
         # The parent's own peak, from here on: whatever other tests took in this process before is none of our business.
-        Path("/proc/self/clear_refs").write_text("5")
+        _forget_peak()
         before = _peak_kilobytes()
         _, problems = await service.check(greedy)
         assert problems[0].level == "error"

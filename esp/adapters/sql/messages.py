@@ -115,14 +115,14 @@ async def refused_messages(connection: AsyncConnection, batch: ClaimedBatch, now
     return {row.id: reason for row in await _open_rows(connection, batch, now) if (reason := _refusal(row))}
 
 
-def _refusal(row: Row[Any]) -> str:
+def _refusal(row: Any) -> str:
     refused = EXCLUDED_BY_RANK.get(row.rank or 0)
     if refused is None or (refused is ExclusionReason.UNSUBSCRIBED and row.stream != Stream.BROADCAST.value):
         return ""
     return refused.value
 
 
-async def _open_rows(connection: AsyncConnection, batch: ClaimedBatch, now: datetime) -> Sequence[Row[Any]]:
+async def _open_rows(connection: AsyncConnection, batch: ClaimedBatch, now: datetime) -> Sequence[Any]:
     d, m, c = deliveries.c, messages.c, contacts.c
     key = func.coalesce(c.email_key, func.lower(d.address))
     return (await connection.execute(

@@ -226,8 +226,12 @@ class SqlRelay:
                 .outerjoin(message_bodies, body.message_id == m.id)
                 .where(text(unreported_where("deliveries"))).order_by(d.id).limit(limit)
             )).all()
-        return tuple(Ended(*row[:9], row.ended_at or row.created_at, row.created_at, *row[11:16],
-                           bytes(row.raw or b"")) for row in rows)
+        return tuple(
+            Ended(row.id, row.workspace_id, row.message_id, row.domain_id, row.address, row.state, row.reason,
+                  row.reply_code, row.reply, row.ended_at or row.created_at, row.created_at, row.sender,
+                  row.from_address, row.subject, row.report, row.dsn, bytes(row.raw or b""))
+            for row in rows
+        )
 
     async def report(
         self, reports: Sequence[NewRelayMessage], delivery_ids: Sequence[int], now: datetime

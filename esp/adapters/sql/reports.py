@@ -125,7 +125,10 @@ class SqlReports:
         async with self._database.read() as connection:
             members = await _members(connection, workspace_id, campaign_id, "provider")
             deferred = await _deferred(connection, workspace_id, campaign_id)
-        found = [MemberFigures(name, name, figures_from(counts, deferred.get(name, 0))) for name, counts in members.items()]
+        found = [
+            MemberFigures(name, name, figures_from(counts, deferred.get(name, 0)))
+            for name, counts in members.items()
+        ]
         return sorted(found, key=lambda member: (-member.figures.targeted, member.member))
 
     async def by_variant(self, workspace_id: int, campaign_id: int) -> list[MemberFigures]:
@@ -137,7 +140,8 @@ class SqlReports:
                 .where(v.campaign_id == campaign_id, v.workspace_id == workspace_id)
             )).all()
         return [
-            MemberFigures(str(row.id), row.label, figures_from(members.get(str(row.id), {})), row.subject) for row in rows
+            MemberFigures(str(row.id), row.label, figures_from(members.get(str(row.id), {})), row.subject)
+            for row in rows
         ]
 
     async def by_link(self, workspace_id: int, campaign_id: int) -> list[MemberFigures]:

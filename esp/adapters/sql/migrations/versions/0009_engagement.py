@@ -1,5 +1,7 @@
 """What is known of a contact as a listener: counts folded from events, what a model says of them, levels, history."""
 
+from typing import Literal
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -12,8 +14,8 @@ INSTANT = sa.DateTime(timezone=True)
 JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
-def _workspace(**more: bool) -> sa.Column[int]:
-    return sa.Column("workspace_id", ID, nullable=False, **more)
+def _workspace(*, autoincrement: bool | Literal["auto"] = "auto") -> sa.Column[int]:
+    return sa.Column("workspace_id", ID, nullable=False, autoincrement=autoincrement)
 
 
 def _of_workspace(table: str) -> sa.ForeignKeyConstraint:

@@ -75,8 +75,9 @@ def _at(name: str, nullable: bool = False) -> sa.Column[object]:
     return sa.Column(name, INSTANT, nullable=nullable)
 
 
-def _to(table: str, column: str, other: str, **options: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"), **options)
+def _to(table: str, column: str, other: str, ondelete: str | None = None) -> sa.ForeignKeyConstraint:
+    name = op.f(f"fk_{table}_{column}")
+    return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=name, ondelete=ondelete)
 
 
 def upgrade() -> None:
@@ -104,7 +105,8 @@ def upgrade() -> None:
     # What waits to be sent is found by its message from now on.
     op.execute(
         "UPDATE deliveries SET message_id = (SELECT m.id FROM messages m WHERE m.delivery_id = deliveries.id), "
-        "recipient_key = lower(address), report = 'never' WHERE id IN (SELECT delivery_id FROM messages WHERE delivery_id IS NOT NULL)")
+        "recipient_key = lower(address), report = 'never' "
+        "WHERE id IN (SELECT delivery_id FROM messages WHERE delivery_id IS NOT NULL)")
     op.execute("UPDATE messages SET size = length(raw), recipients = 1")
 
 
@@ -156,7 +158,7 @@ def downgrade() -> None:
         op.drop_column("deliveries", column)
     op.drop_column("deliveries", "message_id")
     op.drop_column("campaigns", "relay_stream_id")
-    for name, _columns, _where in MESSAGE_INDEXES:
+    for name, _fields, _where in MESSAGE_INDEXES:
         op.drop_index(name, "messages")
     for column in reversed(MESSAGE_COLUMNS):
         op.drop_column("messages", column)
