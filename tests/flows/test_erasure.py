@@ -51,16 +51,22 @@ OURS = {
                  "include_segments exclude_segments stream digest",
     "contact_fields": "public_id key label type choices",
     "contacts": "public_id domain city country language time_zone birth_date source",
-    "deliveries": "domain provider state reason", "destinations": "domain provider", "digests": "cadence period",
+    "credentials": "public_id kind name login secret_hash scopes stream domains networks rate created_by",
+    "deliveries": "domain provider state reason report", "destinations": "domain provider", "digests": "cadence period",
     "dkim_keys": "selector algorithm private_pem public_key", "erased_addresses": "digest",
-    "events": "type provider agent ip", "exports": "public_id what format state path",
+    "engagement_days": "day level", "engagement_fits": "covariance crowds", "engagement_odds": "level",
+    "engagement_reports": "data", "event_folds": "name", "events": "type provider agent ip",
+    "exports": "public_id what format state path",
     "hygiene_reports": "state phase counts", "imports": "public_id path state mapping signature",
     "inbound_messages": "peer state kind outcome", "journal_offsets": "journal", "links": "url text",
     "list_signups": "opt_in language fields texts command from_name",
     "lists": "public_id name description handle archive", "memberships": "role",
+    "message_keys": "key fingerprint", "pickup_seen": "uid",
+    "pickups": "public_id name protocol host security username secret folder afterwards position error",
     "public_pages": "handle accent logo_type logo_hash logo words origins", "segments": "public_id",
     "sending_domains": "public_id name check_result", "server_facts": "name value",
     "sessions": "token_hash csrf ip user_agent", "signup_counts": "key",
+    "signup_tallies": "day outcome", "streams": "public_id handle name kind suppressed",
     "signup_pages": "public_id handle language list_ids", "tags": "name name_key",
     "tallies": "dimension member metric", "topics": "public_id name", "transfer_runs": "state",
     "transfers": "public_id direction kind secret schedule", "users": "public_id email name password_hash language",
@@ -110,6 +116,8 @@ async def leave_traces(app: App, sending: Sending, database: Database) -> Contac
         await add(schema.contact_changes, **ids, at=now, kind="merged", actor="sri", detail={"email": FORMER})
         await add(schema.contact_changes, **ours, contact_id=sending.contacts[1], at=now, kind="merged", actor="sri",
                   detail={"email": ADDRESS})
+        await connection.execute(insert(schema.contact_engagement).values(**ids, opportunities=3, responses=1))
+        await add(schema.level_moves, **ids, at=now, from_level="active", to_level="cooling")
         await connection.execute(insert(schema.contact_redirects).values(
             **ids, old_id=900, old_public_id="old", at=now))
         await add(schema.digest_items, **ids, campaign_id=sending.campaign_id, delivery_id=sending.deliveries[0],
@@ -176,6 +184,16 @@ async def leave_traces(app: App, sending: Sending, database: Database) -> Contac
         answer = await add(deliveries, **single, contact_id=-77, state="delivered")
         await add(schema.messages, **ours, public_id="m1", delivery_id=answer, kind="answer", raw=raw, created_at=now)
         await add(schema.messages, **ids, public_id="m2", kind="welcome", raw=raw, subject=NAME, created_at=now)
+        for public_id, others in (("m3", ()), ("m4", ("budi@b.example",))):  # what an app handed over
+            relayed = await add(schema.messages, **ours, public_id=public_id, kind="relay", created_at=now, raw=b"",
+                                subject="Yours" if others else NAME, subject_key="yours" if others else NAME.lower(),
+                                header_id="x@x.example" if others else f"{NAME}@x.example",
+                                metadata={} if others else {"customer": ADDRESS}, tags=[] if others else [KEY],
+                                tag="" if others else KEY)
+            await connection.execute(insert(schema.message_bodies).values(**ours, message_id=relayed, raw=raw))
+            for address in (ADDRESS, *others):
+                await add(deliveries, **single | {"address": address}, contact_id=-80 - relayed - len(address),
+                          state="delivered", message_id=relayed, recipient_key=address.lower())
         await connection.execute(update(deliveries).where(deliveries.c.id == sending.deliveries[0])
                                  .values(reply=f"250 for {ADDRESS}"))
     await app.store.ledger.apply([

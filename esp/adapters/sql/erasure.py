@@ -223,6 +223,12 @@ async def _unwrite(connection: AsyncConnection, workspace_id: int, mails: Sequen
             others.c.id.not_in(mails[start:start + _CHUNK]))
         await connection.execute(delete(message_bodies).where(
             message_bodies.c.workspace_id == workspace_id, message_bodies.c.message_id.in_(theirs), ~waited_for))
+        # Of one that went to nobody else, what the app wrote about it goes, too; that there was one stays.
+        somebody_else = exists().where(
+            others.c.message_id == m.id, others.c.address != "", others.c.id.not_in(mails[start:start + _CHUNK]))
+        await connection.execute(update(messages).where(
+            m.workspace_id == workspace_id, m.id.in_(theirs), ~somebody_else,
+        ).values(subject="", subject_key="", header_id="", tag="", tags=[], metadata={}, dsn=null()))
         deleted += (await connection.execute(delete(messages).where(
             m.workspace_id == workspace_id, m.delivery_id.in_(mails[start:start + _CHUNK])))).rowcount
         # The message's number may be given once more (SQLite), and is then not theirs.
