@@ -59,14 +59,14 @@ def _(text: str) -> str:
         return text
     if text in known:
         return known[text][0]
-    field, colon, rest = text.partition(": ")
-    if colon and rest in known:  # "Points: Write a number." names the field before what is wrong with it
-        return f"{field}: {known[rest][0]}"
     for pattern, words, names in _filled(language):
         if found := pattern.fullmatch(text):
             # A sentence within the sentence says why; anything else is a name and stays as it is.
             gaps = {name: _(gap) if gap.endswith(".") else gap for name, gap in zip(names, found.groups(), strict=True)}
             return words.format_map(gaps)
+    field, colon, rest = text.partition(": ")
+    if colon and rest in known:  # "Points: Write a number." names the field before what is wrong with it
+        return f"{field}: {known[rest][0]}"
     return text
 
 
