@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from esp import wiring
 from esp.app import App
+from esp.cli.private_postgres import PRIVATE, PrivatePostgres, private_postgres
 from esp.cli.shared import JsonOption, err, out, print_json, run
 from esp.entry.scheduler import Job
 from esp.entry.scheduler import run as run_jobs
@@ -56,7 +57,7 @@ def bench() -> None:
 @app.command()
 def broadcast(
     recipients: Annotated[int, typer.Option(min=1, help="People the campaign goes to.")] = 20_000,
-    database: Annotated[str, typer.Option(help="sqlite (a temporary file) or an empty one's URL.")] = "sqlite",
+    database: Annotated[str, typer.Option(help="sqlite, postgresql (a private server), or an empty one's URL.")] = "sqlite",
     sink: Annotated[str, typer.Option(help="smtp-sink, or host:port of a receiver.")] = "smtp-sink",
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Leave the DKIM signature out.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Sending processes.")] = 1,
@@ -81,10 +82,11 @@ async def _broadcast(
     recipients: int, database: str, sink: str, unsigned: bool, workers: int, keep_mail: Path | None
 ) -> dict[str, Any]:
     before = _rsa_signs_per_second()
-    with scratch("bench") as folder, _receiver(sink, keep_mail) as target:
+    private = private_postgres() if database == PRIVATE else nullcontext(PrivatePostgres(database))
+    with scratch("bench") as folder, _receiver(sink, keep_mail) as target, private as server:
         settings = load(
             server={"data_dir": folder, "workers": workers},
-            database={"url": "" if database == "sqlite" else database},
+            database={"url": "" if database == "sqlite" else server.url},
             delivery={"smart_host": target, "smart_host_signs": unsigned, "hello_name": "bench.merpati.example",
                       "server_rate": ""},
             log={"level": "warning"},

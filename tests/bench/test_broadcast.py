@@ -18,7 +18,7 @@ from tests.dkim_verifiers import all_faults
 
 KEYS = {
     "messages", "seconds", "messages_per_second", "cpu_us_per_message", "stages", "rsa2048_signs_per_second_per_core",
-    "rsa_share", "rss_mb", "rss_parent_mb", "rss_worker_mb", "database",
+    "rsa_share", "wall_share", "rss_mb", "rss_parent_mb", "rss_worker_mb", "database",
 }
 
 
@@ -68,6 +68,7 @@ def test_unsigned_mail_is_measured_and_is_unsigned(tmp_path: Path) -> None:
     mail.mkdir()
     figures = bench("--recipients", "50", "--unsigned", "--keep-mail", str(mail))
     assert (figures["database"], figures["messages"], figures["rsa_share"]) == ("sqlite", 50, 0.0)
+    assert set(figures) == KEYS | {"unsigned_per_cpu_second"}
     taken = [file.read_bytes().replace(b"\n", b"\r\n") for file in mail.iterdir()]
     assert len(taken) == 50
     assert all_faults(taken, {}, algorithms=()) == []

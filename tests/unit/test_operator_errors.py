@@ -11,7 +11,9 @@ import orjson
 import pytest
 from rich.console import Console
 
+from esp.adapters.sql.database import Database
 from esp.cli.demo_display import Display
+from esp.errors import SettingsError
 from esp.ports.reports import Figures, Progress, ProviderProgress
 from esp.rehearsal.providers import PROVIDERS
 
@@ -83,3 +85,11 @@ def test_the_doctor_makes_nothing(tmp_path: Path) -> None:
     assert "is not there yet" in findings[0]["message"]
     assert str(tmp_path / "new/data") in findings[0]["message"]
     assert {one["name"] for one in findings} >= {"database", "coordination", "public address"}
+
+
+@pytest.mark.parametrize("url", ["postgresql:/somebody:geheim@host/name", "nonsense geheim", "mysql://a:geheim@b/c"])
+def test_a_misspelt_database_is_said_in_a_sentence_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Database(url)
+    assert "postgresql://user@host/name" in str(refused.value)
+    assert "geheim" not in str(refused.value)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import orjson
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -31,6 +32,7 @@ _SENDING_READERS: Final = 4
 _BULK_CACHE: Final = 24_000
 
 
+_SPELLING: Final = "use sqlite:///path/to/file.db or postgresql://user@host/name"
 _Result = TypeVar("_Result")
 
 
@@ -66,10 +68,13 @@ class Database:
 
     def __init__(self, url: str, pool_size: int = 10, *, sending: bool = False) -> None:
         self.url = _normalise(url)
-        parsed = make_url(self.url)
+        try:
+            parsed = make_url(self.url)
+        except ArgumentError:  # not quoted: a misspelt address holds its password all the same
+            raise SettingsError(f"database.url is no address of a database; {_SPELLING}.") from None
         self.dialect = parsed.get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):
-            raise SettingsError(f"database.url {url!r}: use sqlite:///path/to/file.db or postgresql://user@host/name")
+            raise SettingsError(f"database.url names a {self.dialect} database; {_SPELLING}.")
         # An error's text goes into logs, and what is bound to a statement are people: the erased must not stay there.
         options: dict[str, Any] = {
             "json_serializer": _dumps, "json_deserializer": orjson.loads, "hide_parameters": True,
