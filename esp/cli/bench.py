@@ -57,7 +57,7 @@ def bench() -> None:
 @app.command()
 def broadcast(
     recipients: Annotated[int, typer.Option(min=1, help="People the campaign goes to.")] = 20_000,
-    database: Annotated[str, typer.Option(help="sqlite, postgresql (a private server), or an empty one's URL.")] = "sqlite",
+    database: Annotated[str, typer.Option(help="sqlite, postgresql (private), or an empty one's URL.")] = "sqlite",
     sink: Annotated[str, typer.Option(help="smtp-sink, or host:port of a receiver.")] = "smtp-sink",
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Leave the DKIM signature out.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Sending processes.")] = 1,
