@@ -21,6 +21,7 @@ need jing jing
 need opendkim-tools opendkim-testmsg
 need libmail-dkim-perl /usr/share/perl5/Mail/DKIM/Verifier.pm
 need strace strace
+need curl curl
 need dovecot-imapd /usr/lib/dovecot/imap
 need dovecot-pop3d /usr/lib/dovecot/pop3
 

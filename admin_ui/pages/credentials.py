@@ -10,7 +10,7 @@ from admin_ui.page import Page, Routes
 from admin_ui.words import _
 from esp.errors import InputError
 from esp.flows.credentials import create_credential
-from esp.model.relay import CredentialKind, Scope
+from esp.model.relay import CredentialKind, Scope, StreamKind
 
 routes: Final = Routes()
 _FORM: Final = "credentials/form.html"
@@ -77,8 +77,10 @@ def _server(page: Page) -> dict[str, Any]:
 
 
 async def _choices(page: Page) -> dict[str, Any]:
-    streams = await page.app.store.relay.streams(page.workspace_id)
+    # Looking makes nothing: those that every workspace has are offered before the first message made them.
+    streams = {kind.value: kind.value.capitalize() for kind in StreamKind} | {
+        it.handle: it.name for it in await page.app.store.relay.streams(page.workspace_id, make=False)}
     return {
-        "streams": [("", _("Any")), *((it.handle, it.name) for it in streams)],
+        "streams": [("", _("Any")), *streams.items()],
         "scopes": [(scope.value, scope.value, "") for scope in Scope],
     }

@@ -280,7 +280,13 @@ async def _run(app: App, it: Import) -> None:
     try:
         async with aclosing(_ahead(app, it.workspace_id, chunks)) as ready:
             async for chunk in ready:
-                it = await store.apply(it, chunk, app.clock.now())
+                writing = asyncio.ensure_future(store.apply(it, chunk, app.clock.now()))
+                try:
+                    it = await asyncio.shield(writing)
+                except asyncio.CancelledError:
+                    with suppress(Exception):  # half written, it would not be known where to go on from
+                        it = await writing
+                    raise
                 # Other processes ask for SQLite's one writer now and then; this is their moment.
                 await asyncio.sleep(_BREATH)
         done = ImportChunk(StagedRows(), (), it.bytes_total, it.lines_read, it.rows_read, finished=True)

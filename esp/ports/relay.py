@@ -103,8 +103,8 @@ class Ended:
 
 class Relay(Protocol):
     # ---- streams
-    async def streams(self, workspace_id: int) -> tuple[RelayStream, ...]:
-        """Every stream in use, by handle. The first look makes ``transactional`` and ``broadcast``."""
+    async def streams(self, workspace_id: int, *, make: bool = True) -> tuple[RelayStream, ...]:
+        """Every stream in use, by handle. The first look makes ``transactional`` and ``broadcast``, if it may."""
         ...
 
     async def add_stream(

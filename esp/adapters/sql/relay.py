@@ -58,7 +58,7 @@ class SqlRelay:
 
     # ---- streams -----------------------------------------------------------------------------------------------------
 
-    async def streams(self, workspace_id: int) -> tuple[RelayStream, ...]:
+    async def streams(self, workspace_id: int, *, make: bool = True) -> tuple[RelayStream, ...]:
         """See ``esp.ports.relay.Relay.streams``."""
         it = streams.c
         query = select(streams).where(it.workspace_id == workspace_id, it.archived_at.is_(None)).order_by(it.handle)
@@ -67,7 +67,7 @@ class SqlRelay:
                 found = tuple(map(_stream, await connection.execute(query)))
             handles = {stream.handle for stream in found}
             missing = [kind for kind in StreamKind if kind.value not in handles]
-            if not missing:
+            if not missing or not make:
                 break
             for kind in missing:
                 with suppress(ConflictError):  # two first looks at once
