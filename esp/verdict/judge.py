@@ -81,7 +81,7 @@ def judge(reply: Reply, phase: Phase) -> Verdict:
         # Many servers write the code where no protocol looks for it: "(#5.1.1)".
         found = re.search(r"#([245]\.\d{1,3}\.\d{1,3})", reply.text[:_LONGEST])
         enhanced = found[1] if found else ""
-    return _decide(str(reply.code), enhanced[2:], _normal(reply.text), phase)
+    return _decide(f"{reply.code:03}", enhanced[2:], _normal(reply.text), phase)
 
 
 def judge_failure(failure: Failure) -> Verdict:

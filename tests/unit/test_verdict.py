@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esp.errors import SettingsError
@@ -51,6 +51,7 @@ ENHANCED = st.from_regex(r"([245]\.\d{1,3}\.\d{1,3})?", fullmatch=True)
 
 
 @given(st.integers(0, 999), ENHANCED, st.text(max_size=300), st.sampled_from(Phase))
+@example(20, "2.3.0", "", Phase.CONNECT)
 def test_whatever_is_said_means_something(code: int, enhanced: str, text: str, phase: Phase) -> None:
     verdict = judge(Reply(code, enhanced, text), phase)
     assert (verdict.permanence is Permanence.SUCCESS) == (200 <= code < 300)
