@@ -1,7 +1,7 @@
 """The everyday case on SQLite: plain messages to people who may be written to, kept by one visit to the database.
 
 Whatever is not plain (an idempotency key, a first message of its domain, a sandbox, somebody suppressed) goes the
-general way of ``relay_keep``; a test holds both ways to the same rows.
+general way of ``relay_keep``. Whoever changes what either writes changes the other: no test compares their rows yet.
 """
 
 import sqlite3
